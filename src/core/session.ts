@@ -1,0 +1,138 @@
+/**
+ * The contract between a session and whatever drives it: the real driver, the simulator, a playbook.
+ *
+ * A session is synchronous and total. It learns of the world only by these methods and changes it
+ * only through `Effects`; it has no clock, no randomness and no promise. The driver never calls a
+ * session from inside an effect: what an effect causes comes as a later input.
+ */
+import type { Authority } from "./authority.ts";
+import type { FlowEvent } from "./event.ts";
+import type { Instant } from "./instant.ts";
+import type { Side } from "./side.ts";
+
+export const TIMERS = [
+  "head",
+  "connect",
+  "tls_handshake",
+  "idle",
+  "exchange_idle",
+  "tunnel_idle",
+  "drain",
+] as const;
+export type Timer = typeof TIMERS[number];
+
+/** Something the transport did to us, named by whoever sits on the socket. */
+export interface TransportFault {
+  readonly kind:
+    | "reset"
+    | "timeout"
+    | "refused"
+    | "unresolved"
+    | "unreachable"
+    | "self_target"
+    | "exhausted"
+    | "tls"
+    | "other";
+  /** The platform's own code, e.g. `ECONNRESET`. */
+  readonly code: string;
+  readonly detail: string;
+}
+
+/** What a finished handshake agreed on. */
+export interface Secured {
+  readonly alpn: string | null;
+  /** As TLS names it: `TLSv1.2`, `TLSv1.3`. */
+  readonly version: string;
+  readonly cipher: string;
+  /** Client side only: whether the leaf came from the cache. */
+  readonly certCache?: "hit" | "miss";
+}
+
+export interface SecureServer {
+  /** The name to ask for and to verify: SNI of the client, else the CONNECT host; may be an IP address. */
+  readonly host: string;
+  readonly port: number;
+  readonly alpn: readonly string[];
+}
+
+export interface SecureClient {
+  /** Bytes that were read from the client before the handshake: its ClientHello, whole or in part. */
+  readonly preread: Uint8Array;
+  /** The name the leaf is for. */
+  readonly host: string;
+  readonly alpn: readonly string[];
+}
+
+export type Action = "intercept" | "tunnel" | "block";
+
+export const DECISION_REASONS = [
+  "default",
+  "rule",
+  "ignore_host",
+  "block_host",
+  "override",
+  "http3",
+  "learned_bypass",
+] as const;
+export type DecisionReason = typeof DECISION_REASONS[number];
+
+export interface Question {
+  readonly flowId: string;
+  readonly clientAddr: string;
+  readonly authority: Authority;
+  /** `CONNECT`, or the method of a plain-HTTP request. */
+  readonly method: string;
+  /** Plain-HTTP requests only: the path and query asked for. */
+  readonly path: string | null;
+}
+
+export interface Decision {
+  readonly action: Action;
+  readonly reason: DecisionReason;
+  readonly ruleId: string | null;
+}
+
+export interface Effects {
+  /** Dials the server; answered by `opened` or `openFailed`. Replaces a server side that is closed. */
+  open(target: Authority): void;
+  /** Gives up the server side (end after what was sent is out), so that another can be opened. */
+  closeServer(): void;
+  secureServer(options: SecureServer): void;
+  secureClient(options: SecureClient): void;
+  /** Queues bytes. The driver stops reading the other side while they are pending. */
+  send(side: Side, data: Uint8Array): void;
+  /** Half-closes after everything sent before is out. */
+  end(side: Side): void;
+  /** Aborts the connection at once: the peer sees a reset. */
+  reset(side: Side): void;
+  /** The session's own wish, beside the driver's backpressure. Both sides start resumed. */
+  pause(side: Side): void;
+  resume(side: Side): void;
+  decide(id: number, question: Question): void;
+  /** (Re)arms the flow's one timer of that name. */
+  arm(timer: Timer, at: Instant): void;
+  disarm(timer: Timer): void;
+  record(event: FlowEvent): void;
+  /** The flow is over: nothing more is called on this session. Pending bytes still go out, within a linger time. */
+  close(): void;
+}
+
+export interface Session {
+  begin(now: Instant): void;
+  received(side: Side, data: Uint8Array, now: Instant): void;
+  /** The peer half-closed. */
+  ended(side: Side, now: Instant): void;
+  failed(side: Side, fault: TransportFault, now: Instant): void;
+  opened(now: Instant): void;
+  openFailed(fault: TransportFault, now: Instant): void;
+  secured(side: Side, info: Secured, now: Instant): void;
+  secureFailed(side: Side, fault: TransportFault, now: Instant): void;
+  decided(id: number, decision: Decision, now: Instant): void;
+  expired(timer: Timer, now: Instant): void;
+  /** Finish what is under way; the driver sends `abort` when `timeouts.drain` is over. */
+  drain(now: Instant): void;
+  /** End at once, as `shutdown`. */
+  abort(now: Instant): void;
+  /** A bug of ours was caught while handling an input; end as `internal_error`. */
+  crashed(detail: string, now: Instant): void;
+}

@@ -1,0 +1,67 @@
+/**
+ * The effective configuration as every layer sees it: plain data, durations in milliseconds,
+ * sizes in bytes. Names follow the configuration keys, camel-cased, with the unit last.
+ */
+import type { Action } from "./session.ts";
+
+export interface PolicyRule {
+  readonly id: string;
+  readonly hosts: readonly string[];
+  readonly ports?: readonly number[];
+  readonly action: Action;
+}
+
+export interface Settings {
+  readonly listen: readonly string[];
+  readonly stateDir: string;
+  readonly policy: {
+    readonly default: Action;
+    readonly ignoreHosts: readonly string[];
+    readonly blockHosts: readonly string[];
+    readonly rules: readonly PolicyRule[];
+  };
+  readonly http: {
+    readonly connectParseMode: "strict" | "lenient";
+    readonly maxHeadBytes: number;
+    readonly maxHeaderFields: number;
+  };
+  readonly tls: {
+    /** Null: `state_dir/ca/ca.pem` and `ca.key`. Both or neither. */
+    readonly caCertPath: string | null;
+    readonly caKeyPath: string | null;
+    readonly caCommonName: string;
+    readonly caOrganization: string;
+    readonly caRotateAfterMs: number;
+    readonly leafCacheCapacity: number;
+    readonly profile: "strict" | "default" | "compat";
+    readonly upstreamSniMode: "required" | "auto" | "disabled";
+    readonly downstreamCertProfile: "modern" | "compat";
+    /** `system`, `bundled` or a path to a PEM bundle. */
+    readonly upstreamTrust: string;
+    readonly upstreamCaBundle: string | null;
+  };
+  readonly capture: {
+    readonly bodyBytes: number;
+    readonly redactHeaders: readonly string[];
+  };
+  readonly limits: {
+    readonly maxFlows: number;
+    readonly maxInFlightBytes: number;
+    readonly flowBufferBytes: number;
+  };
+  readonly timeouts: {
+    readonly headMs: number;
+    readonly connectMs: number;
+    readonly tlsHandshakeMs: number;
+    readonly idleMs: number;
+    readonly exchangeIdleMs: number;
+    readonly tunnelIdleMs: number;
+    readonly drainMs: number;
+  };
+  readonly events: {
+    readonly sinks: readonly string[];
+    readonly rotateBytes: number;
+    readonly sync: "flush" | "fsync";
+    readonly onSinkFailure: "stop" | "continue";
+  };
+}
