@@ -1,0 +1,182 @@
+/**
+ * Where a message body ends (RFC 9112 §6.3) and whether the connection goes on after it (§9.3).
+ * Whatever could let two readers disagree on the length is an error, in requests and in responses
+ * alike: this is where request smuggling lives.
+ */
+import { type Field, listElements } from "../http/fields.ts";
+import { type Http1Error, http1Error, quoteFound } from "./errors.ts";
+
+export type Version = "HTTP/1.0" | "HTTP/1.1";
+
+export type Framing =
+  | { readonly type: "none" }
+  | { readonly type: "length"; readonly length: number }
+  | { readonly type: "chunked" }
+  | { readonly type: "until_close" };
+
+export const NO_BODY: Framing = { type: "none" };
+const CHUNKED: Framing = { type: "chunked" };
+
+/** The values of the fields that decide on framing and on the connection, in order. */
+export interface ControlFields {
+  readonly host: readonly string[];
+  readonly connection: readonly string[];
+  readonly contentLength: readonly string[];
+  readonly transferEncoding: readonly string[];
+  readonly expect: readonly string[];
+  readonly upgrade: readonly string[];
+}
+
+/** Collects the control fields in one pass; a name's length rules out nearly all others. */
+export function controlFields(fields: readonly Field[]): ControlFields {
+  const found = {
+    host: NONE,
+    connection: NONE,
+    contentLength: NONE,
+    transferEncoding: NONE,
+    expect: NONE,
+    upgrade: NONE,
+  };
+  for (const [name, value] of fields) {
+    switch (name.length) {
+      case 4:
+        if (name.toLowerCase() === "host") found.host = append(found.host, value);
+        break;
+      case 6:
+        if (name.toLowerCase() === "expect") found.expect = append(found.expect, value);
+        break;
+      case 7:
+        if (name.toLowerCase() === "upgrade") found.upgrade = append(found.upgrade, value);
+        break;
+      case 10:
+        if (name.toLowerCase() === "connection") found.connection = append(found.connection, value);
+        break;
+      case 14:
+        if (name.toLowerCase() === "content-length") {
+          found.contentLength = append(found.contentLength, value);
+        }
+        break;
+      case 17:
+        if (name.toLowerCase() === "transfer-encoding") {
+          found.transferEncoding = append(found.transferEncoding, value);
+        }
+        break;
+    }
+  }
+  return found;
+}
+
+const NONE: readonly string[] = [];
+
+function append(values: readonly string[], value: string): readonly string[] {
+  return values.length === 0 ? [value] : [...values, value];
+}
+
+/**
+ * The framing that the fields declare: chunked, a length, or null when they declare none.
+ * Both at once is an error in either direction, as is Transfer-Encoding in HTTP/1.0.
+ */
+export function declaredFraming(control: ControlFields, version: Version): Framing | null | Http1Error {
+  const { contentLength, transferEncoding } = control;
+  if (transferEncoding.length > 0) {
+    if (version === "HTTP/1.0") {
+      return http1Error(
+        "transfer_encoding_in_http10",
+        "an HTTP/1.0 message has a Transfer-Encoding, which that version does not know",
+        0,
+        "RFC 9112 §6.1",
+      );
+    }
+    const error = checkTransferEncoding(transferEncoding);
+    if (error !== null) return error;
+    if (contentLength.length > 0) {
+      return http1Error(
+        "content_length_with_transfer_encoding",
+        "the message has both Content-Length and Transfer-Encoding; only one can tell its length",
+        0,
+        "RFC 9112 §6.3",
+      );
+    }
+    return CHUNKED;
+  }
+  if (contentLength.length === 0) return null;
+  const length = parseContentLength(contentLength);
+  return typeof length === "number" ? { type: "length", length } : length;
+}
+
+/** `1*DIGIT`; repeated values and lists are one value if they are the same digits (RFC 9110 §8.6). */
+function parseContentLength(values: readonly string[]): number | Http1Error {
+  let first: string | null = null;
+  for (const value of values) {
+    for (const element of value.split(",")) {
+      const digits = trimWhitespace(element);
+      if (!/^[0-9]+$/.test(digits) || Number(digits) > Number.MAX_SAFE_INTEGER) {
+        return http1Error(
+          "invalid_content_length",
+          `Content-Length is ${quoteFound(value)}; it is a decimal number up to 2^53-1`,
+          0,
+          "RFC 9110 §8.6",
+        );
+      }
+      if (first === null) first = digits;
+      else if (first !== digits) {
+        return http1Error(
+          "conflicting_content_length",
+          `Content-Length is both ${quoteFound(first)} and ${quoteFound(digits)}`,
+          0,
+          "RFC 9112 §6.3",
+        );
+      }
+    }
+  }
+  return Number(first);
+}
+
+/** The registered codings (RFC 9112 §7) that may come before the final `chunked`. */
+const COMPRESSION_CODINGS: ReadonlySet<string> = new Set([
+  "compress",
+  "deflate",
+  "gzip",
+  "x-compress",
+  "x-gzip",
+]);
+
+/**
+ * `chunked` exactly once and last, only registered codings before it, no parameters, no empty list
+ * elements. A response whose last coding is not chunked would by §6.3 end with the connection, but
+ * no server means that and readers disagree on it, so it is refused as well.
+ */
+function checkTransferEncoding(values: readonly string[]): Http1Error | null {
+  const codings = values.flatMap((value) => value.split(",")).map((coding) =>
+    trimWhitespace(coding).toLowerCase()
+  );
+  const last = codings.pop();
+  if (last === "chunked" && codings.every((coding) => COMPRESSION_CODINGS.has(coding))) return null;
+  return http1Error(
+    "invalid_transfer_encoding",
+    `Transfer-Encoding is ${quoteFound(values.join(", "))}; "chunked" must stand in it once, as the last`,
+    0,
+    "RFC 9112 §6.3",
+  );
+}
+
+/** Whether the connection may carry another message after this one (RFC 9112 §9.3). */
+export function isPersistent(control: ControlFields, version: Version): boolean {
+  if (control.connection.length === 0) return version === "HTTP/1.1";
+  const options = listElements(control.connection);
+  if (options.includes("close")) return false;
+  return version === "HTTP/1.1" || options.includes("keep-alive");
+}
+
+/** Only SP and HTAB are OWS; `String.trim` would also take NBSP, which is an octet like any other here. */
+function trimWhitespace(text: string): string {
+  let start = 0;
+  let end = text.length;
+  while (start < end && isWhitespace(text.charCodeAt(start))) start++;
+  while (end > start && isWhitespace(text.charCodeAt(end - 1))) end--;
+  return text.slice(start, end);
+}
+
+function isWhitespace(code: number): boolean {
+  return code === 0x20 || code === 0x09;
+}
