@@ -1,0 +1,122 @@
+/**
+ * The event log's canonical line: one JSON object, envelope keys in the contract's order, one "\n".
+ *
+ * Attributes follow RFC 8785 (JCS) §3.2: keys sorted by UTF-16 code units at every depth, numbers and
+ * strings as ECMAScript writes them, no white space. A lone surrogate, which JCS refuses, is written as
+ * a `\udXXX` escape, so that every line is well-formed UTF-8 whatever a peer sent. One value has one
+ * encoding: `log verify` re-encodes each line and compares.
+ *
+ * The `log_opened` line carries no `sequence_id`: it is no event. A log that is opened again gets a
+ * further one, and the events after it go on counting (`continues_sequence_id`), go on in time
+ * (`continues_time_ns` is that opening's zero) and have flow ids of that opening (`OPENING-NUMBER`).
+ */
+import type { Attributes, AttributeValue, FlowContext, FlowEvent } from "../core/event.ts";
+
+export const LOG_SCHEMA = "soth-mitm-event-log-v2";
+
+/** What the `log_opened` line says; keys are written in this order, after `schema` and `kind`. */
+export interface LogOpened {
+  readonly version: string;
+  /** The wall clock, ISO 8601: the only place in a log that depends on it. */
+  readonly openedAt: string;
+  readonly configDigest: string;
+  /** 1 for the first opening of a log; flow ids start with it. */
+  readonly opening: number;
+  /** The last `sequence_id` before this line, 0 in a new log. */
+  readonly continuesSequenceId: number;
+  /** The `time_ns` that this opening's instants are added to, 0 in a new log. */
+  readonly continuesTimeNs: number;
+}
+
+export function encodeHeader(header: LogOpened): string {
+  return JSON.stringify({
+    schema: LOG_SCHEMA,
+    kind: "log_opened",
+    version: header.version,
+    opened_at: header.openedAt,
+    config_digest: header.configDigest,
+    opening: header.opening,
+    continues_sequence_id: header.continuesSequenceId,
+    continues_time_ns: header.continuesTimeNs,
+  }) + "\n";
+}
+
+/** The part of a line that is the same in every log an event is written to. */
+export function encodeEventTail(
+  flowSequenceId: number,
+  timeNs: number,
+  context: FlowContext,
+  event: FlowEvent,
+): string {
+  const host = context.serverHost;
+  return ',"flow_id":' + encodeString(context.flowId) +
+    ',"flow_sequence_id":' + flowSequenceId +
+    ',"time_ns":' + timeNs +
+    ',"kind":"' + event.kind +
+    '","protocol":"' + event.protocol +
+    '","stream_key":' + encodeString(event.streamKey) +
+    ',"client_addr":' + encodeString(context.clientAddr) +
+    ',"server_host":' + (host === null ? "null" : encodeString(host)) +
+    ',"server_port":' + context.serverPort +
+    ',"attributes":' + encodeAttributes(event.attributes) + "}\n";
+}
+
+/** A line is this, the sequence id, and the tail. */
+export const LINE_START = `{"schema":"${LOG_SCHEMA}","sequence_id":`;
+
+export function encodeEvent(
+  sequenceId: number,
+  flowSequenceId: number,
+  timeNs: number,
+  context: FlowContext,
+  event: FlowEvent,
+): string {
+  return LINE_START + sequenceId + encodeEventTail(flowSequenceId, timeNs, context, event);
+}
+
+/** Canonical JSON of any attribute value. */
+export function encodeAttributes(attributes: Attributes | AttributeValue): string {
+  // Sessions build attributes in order, so the native encoder nearly always gives the canonical form.
+  return isSorted(attributes) ? JSON.stringify(attributes) : encodeSorted(attributes);
+}
+
+// Most envelope strings are short and plain; a scan beats the native encoder for those.
+function encodeString(value: string): string {
+  const { length } = value;
+  if (length > 64) return JSON.stringify(value);
+  for (let index = 0; index < length; index++) {
+    const code = value.charCodeAt(index);
+    if (code < 0x20 || code > 0x7e || code === 0x22 || code === 0x5c) return JSON.stringify(value);
+  }
+  return '"' + value + '"';
+}
+
+function isSorted(value: AttributeValue): boolean {
+  if (typeof value !== "object" || value === null) return true;
+  if (Array.isArray(value)) {
+    for (let index = 0; index < value.length; index++) {
+      const element: AttributeValue = value[index];
+      if (typeof element === "object" && !isSorted(element)) return false;
+    }
+    return true;
+  }
+  let previous: string | null = null;
+  for (const key in value) {
+    if (previous !== null && key <= previous) return false;
+    previous = key;
+    const member = (value as Attributes)[key]!;
+    if (typeof member === "object" && !isSorted(member)) return false;
+  }
+  return true;
+}
+
+// Written by hand and not by a sorted copy: an object always lists keys like "9" and "10" first and as numbers.
+function encodeSorted(value: AttributeValue): string {
+  if (typeof value !== "object" || value === null) return JSON.stringify(value);
+  if (Array.isArray(value)) return "[" + value.map(encodeSorted).join(",") + "]";
+  const object = value as Attributes;
+  const members = Object.keys(object).sort().map((key) =>
+    JSON.stringify(key) + ":" + encodeSorted(object[key]!)
+  );
+  return "{" + members.join(",") + "}";
+}

@@ -1,0 +1,18 @@
+/**
+ * Redaction of field values (RFC 9110 §5) before anything is written: the name, the order and the
+ * number of bytes stay, the value does not.
+ */
+import type { Field } from "../http/fields.ts";
+
+/** `names` are in lower case. Values are latin-1, so a value's length is its number of bytes. */
+export function redactFields(fields: readonly Field[], names: ReadonlySet<string>): readonly Field[] {
+  if (names.size === 0) return fields;
+  let redacted: Field[] | null = null;
+  for (let index = 0; index < fields.length; index++) {
+    const [name, value] = fields[index]!;
+    if (!names.has(name.toLowerCase())) continue;
+    redacted ??= fields.slice();
+    redacted[index] = [name, `[redacted ${value.length} bytes]`];
+  }
+  return redacted ?? fields;
+}

@@ -1,0 +1,101 @@
+/**
+ * The index beside a segmented log. It is derived: what a crash left unwritten is read from the log again
+ * when the log is next opened, and an index that contradicts its log is made anew.
+ */
+import { INDEX_HEADER, indexRow, indexRowStartOf, parseIndexRow, segmentName } from "../../log/index_row.ts";
+import { readLines, readTail } from "./lines.ts";
+import { baseName, writeAll } from "./sink.ts";
+
+interface LogEnd {
+  readonly segment: number;
+  readonly bytes: number;
+}
+
+export class IndexFile {
+  readonly #file: Deno.FsFile;
+
+  private constructor(file: Deno.FsFile) {
+    this.#file = file;
+  }
+
+  /** Opens the index of the log at `logPath`, whose whole lines end at `end`, and completes it. */
+  static async open(path: string, logPath: string, end: LogEnd): Promise<IndexFile> {
+    const file = await Deno.open(path, { read: true, append: true, create: true, mode: 0o600 });
+    try {
+      const index = new IndexFile(file);
+      const from = await index.#mend(logPath, end);
+      await index.#complete(logPath, from, end);
+      return index;
+    } catch (fault) {
+      file.close();
+      throw fault;
+    }
+  }
+
+  /** The fault of a failed write, else null. */
+  async append(rows: string): Promise<unknown | null> {
+    if (rows === "") return null;
+    return (await writeAll(this.#file, encoder.encode(rows))).fault;
+  }
+
+  close(): void {
+    this.#file.close();
+  }
+
+  /** Cuts off a torn row; gives the place in the log that the rows reach. */
+  async #mend(logPath: string, end: LogEnd): Promise<LogEnd> {
+    const { size } = await this.#file.stat();
+    const tail = await readTail(this.#file, size);
+    if (tail !== null && tail.torn.length > 0) await this.#file.truncate(tail.wholeBytes);
+    if (tail !== null && tail.lastLine !== null) {
+      if (tail.lastLine + "\n" === INDEX_HEADER) return { segment: 0, bytes: 0 };
+      const row = parseIndexRow(tail.lastLine);
+      const segment = row === null ? null : segmentNumber(baseName(logPath), row.segment, end.segment);
+      if (row !== null && segment !== null) {
+        const reached = { segment, bytes: row.byteOffset + row.lineBytes };
+        if (segment < end.segment || reached.bytes <= end.bytes) return reached;
+      }
+    }
+    await this.#file.truncate(0);
+    const fault = await this.append(INDEX_HEADER);
+    if (fault !== null) throw fault;
+    return { segment: 0, bytes: 0 };
+  }
+
+  async #complete(logPath: string, from: LogEnd, end: LogEnd): Promise<void> {
+    const decoder = new TextDecoder();
+    for (let segment = from.segment; segment <= end.segment; segment++) {
+      const start = segment === from.segment ? from.bytes : 0;
+      if (segment === end.segment && start >= end.bytes) break;
+      const file = await Deno.open(segmentName(logPath, segment), { read: true });
+      try {
+        const name = segmentName(baseName(logPath), segment);
+        let rows = "";
+        for await (const line of readLines(file, start)) {
+          if (!line.whole) break;
+          const rowStart = indexRowStartOf(JSON.parse(decoder.decode(line.bytes)));
+          if (rowStart !== null) rows += indexRow(rowStart, name, line.byteOffset, line.bytes.length + 1);
+          if (rows.length < 64 << 10) continue;
+          await this.#appendOrThrow(rows);
+          rows = "";
+        }
+        await this.#appendOrThrow(rows);
+      } finally {
+        file.close();
+      }
+    }
+  }
+
+  async #appendOrThrow(rows: string): Promise<void> {
+    const fault = await this.append(rows);
+    if (fault !== null) throw fault;
+  }
+}
+
+const encoder = new TextEncoder();
+
+/** The number of a named segment, if it is one of the log's. */
+function segmentNumber(logName: string, name: string, last: number): number | null {
+  const number = name === logName ? 0 : Number(name.slice(logName.length + ".part".length));
+  return Number.isInteger(number) && number <= last && segmentName(logName, number) === name ? number : null;
+}
