@@ -38,6 +38,7 @@ export type BodyResult =
   };
 
 const MORE: BodyResult = { type: "more" };
+const NOTHING = new Uint8Array(0);
 
 /** A chunk-size line with its extensions and CRLF. What real extensions carry (signatures) is under 200. */
 export const CHUNK_LINE_BYTES_MAX = 4096;
@@ -75,8 +76,9 @@ export class BodyReader {
   /** Octets of content still to come: of the chunk, or of the whole body. While in a size line: the size so far. */
   #remaining = 0;
   #lineLength = 0;
-  /** The beginning of a chunk-size line whose end has not come yet. */
-  #heldLine: Uint8Array[] = [];
+  /** The beginning of a chunk-size line whose end has not come yet: `#heldLength` octets. */
+  #held = NOTHING;
+  #heldLength = 0;
   #trailers: HeadReader | null = null;
   #error: Http1Error | null = null;
 
@@ -157,11 +159,8 @@ export class BodyReader {
         }
         index++;
         if (this.#state <= LINE_LF) continue;
-        if (this.#heldLine.length > 0) {
-          for (const part of this.#heldLine) sink.raw(part);
-          this.#heldLine.length = 0;
-        }
         this.#lineLength = 0;
+        if (this.#heldLength > 0) sink.raw(this.#takeHeld());
       } else if (this.#state === CHUNK_DATA) {
         const next = Math.min(end, index + this.#remaining);
         this.#remaining -= next - index;
@@ -179,10 +178,14 @@ export class BodyReader {
           forward(data, flushed, index, sink);
           return MORE;
         }
-        const lines = result.type === "error" ? result : parseTrailers(result.bytes, this.#limits);
-        if (result.type === "error" || lines.type === "error") {
+        if (result.type === "error") {
           forward(data, flushed, index, sink);
-          return this.#fail(lines as Http1Error);
+          return this.#fail(result);
+        }
+        const lines = parseFieldLines(result.bytes, decodeLatin1(result.bytes), 0, this.#limits);
+        if (lines.type === "error") {
+          forward(data, flushed, index, sink);
+          return this.#fail(lines);
         }
         if (held > 0) {
           sink.raw(result.bytes);
@@ -210,7 +213,7 @@ export class BodyReader {
       forward(data, flushed, end, sink);
     } else {
       forward(data, flushed, lineStart, sink);
-      if (lineStart < end) this.#heldLine.push(data.slice(lineStart, end));
+      this.#hold(data.subarray(lineStart, end));
     }
     return MORE;
   }
@@ -290,14 +293,29 @@ export class BodyReader {
 
   #fail(error: Http1Error): Http1Error {
     this.#error = error;
-    this.#heldLine.length = 0;
+    this.#takeHeld();
     this.#trailers = null;
     return error;
   }
-}
 
-function parseTrailers(bytes: Uint8Array, limits: BodyLimits) {
-  return parseFieldLines(bytes, decodeLatin1(bytes), 0, limits);
+  #hold(bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
+    const length = this.#heldLength + bytes.length;
+    if (this.#held.length < length) {
+      const grown = new Uint8Array(Math.max(length, 2 * this.#held.length, 32));
+      grown.set(this.#held.subarray(0, this.#heldLength));
+      this.#held = grown;
+    }
+    this.#held.set(bytes, this.#heldLength);
+    this.#heldLength = length;
+  }
+
+  #takeHeld(): Uint8Array {
+    const taken = this.#held.subarray(0, this.#heldLength);
+    this.#held = NOTHING;
+    this.#heldLength = 0;
+    return taken;
+  }
 }
 
 function deliver(data: Uint8Array, from: number, to: number, sink: BodySink): void {
@@ -316,9 +334,7 @@ function invalidLine(
   octet: number,
   offset: number,
 ): Http1Error {
-  if (octet === LF || octet === CR && code === "invalid_chunk_extension") {
-    if (octet === LF) return badOctet(octet, offset);
-  }
+  if (octet === LF) return badOctet(octet, offset);
   const allowed = code === "invalid_chunk_size"
     ? 'hexadecimal digits, then ";" or CRLF'
     : ';name, ;name=token or ;name="text", without spaces';

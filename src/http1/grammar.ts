@@ -66,7 +66,9 @@ export function decodeLatin1(bytes: Uint8Array): string {
   if (seen < 0x80) return asciiDecoder.decode(bytes);
   let text = "";
   for (let from = 0; from < bytes.length; from += ARGUMENTS_MAX) {
-    text += String.fromCharCode(...bytes.subarray(from, from + ARGUMENTS_MAX));
+    // `apply` takes any array-like and is many times faster here than spreading.
+    const part = bytes.subarray(from, from + ARGUMENTS_MAX) as ArrayLike<number> as number[];
+    text += String.fromCharCode.apply(null, part);
   }
   return text;
 }

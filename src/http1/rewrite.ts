@@ -1,11 +1,12 @@
 /**
- * The one place where a request is changed on its way: plain HTTP sent to us as a proxy
- * (RFC 9112 §3.2.1–§3.2.2). The absolute-form target becomes origin-form, the version ours, and the
- * fields that address this proxy go; every other line keeps its octets and its place.
+ * The one place where heads are changed on their way: plain HTTP sent to us as a proxy. In a
+ * request (RFC 9112 §3.2.1–§3.2.2) the absolute-form target becomes origin-form, the version ours,
+ * and the fields that address this proxy go. In a response to an HTTP/1.0 client the chunked coding
+ * goes (§6.1, §7.1.3). Every other line keeps its octets and its place.
  */
 import { type Authority, formatAuthority } from "../core/authority.ts";
 import { CR, encodeLatin1, LF } from "./grammar.ts";
-import type { RequestHead } from "./head.ts";
+import type { RequestHead, ResponseHead } from "./head.ts";
 import { DEFAULT_PORTS } from "./target.ts";
 
 /** The fields of RFC 9110 §11.7.2 and of custom that speak to the proxy, not to the server. */
@@ -24,29 +25,55 @@ export function toOriginForm(head: RequestHead, path: string, authority: Authori
       : formatAuthority(authority);
     parts.push(encodeLatin1(`Host: ${value}\r\n`));
   }
-  const { bytes } = head;
-  let lineStart = nextLine(bytes, 0);
-  for (const [name, value] of head.fields) {
-    const lineEnd = nextLine(bytes, lineStart);
-    const lowerName = name.toLowerCase();
-    if (lowerName === "connection") {
-      const rest = withoutProxyFields(value);
-      if (rest === value) parts.push(bytes.subarray(lineStart, lineEnd));
-      else if (rest !== "") parts.push(encodeLatin1(`${name}: ${rest}\r\n`));
-    } else if (!PROXY_FIELDS.has(lowerName)) {
-      parts.push(bytes.subarray(lineStart, lineEnd));
-    }
-    lineStart = lineEnd;
-  }
-  parts.push(bytes.subarray(lineStart));
+  appendLines(parts, head, (name, value) => {
+    if (PROXY_FIELDS.has(name)) return null;
+    return name === "connection" ? withoutProxyFields(value) : value;
+  });
   return concat(parts);
 }
 
-/** The value of a Connection field without the names of fields that are removed; unchanged if it has none. */
-function withoutProxyFields(value: string): string {
+/**
+ * The head to send to an HTTP/1.0 client for a chunked response whose content goes out without the
+ * coding: the end of the connection ends the body, so it says `Connection: close`.
+ */
+export function withoutTransferCoding(head: ResponseHead): Uint8Array {
+  const parts: Uint8Array[] = [head.bytes.subarray(0, nextLine(head.bytes, 0))];
+  parts.push(encodeLatin1("Connection: close\r\n"));
+  appendLines(parts, head, (name, value) => CODING_FIELDS.has(name) ? null : value);
+  return concat(parts);
+}
+
+/** What speaks of the coding or of the connection in a response. */
+const CODING_FIELDS: ReadonlySet<string> = new Set([
+  "connection",
+  "keep-alive",
+  "trailer",
+  "transfer-encoding",
+]);
+
+/** Appends the field lines and the empty line; `edit` gives the value to send, null for none. */
+function appendLines(
+  parts: Uint8Array[],
+  { bytes, fields }: RequestHead | ResponseHead,
+  edit: (lowerName: string, value: string) => string | null,
+): void {
+  let lineStart = nextLine(bytes, 0);
+  for (const [name, value] of fields) {
+    const lineEnd = nextLine(bytes, lineStart);
+    const edited = edit(name.toLowerCase(), value);
+    if (edited === value) parts.push(bytes.subarray(lineStart, lineEnd));
+    else if (edited !== null) parts.push(encodeLatin1(`${name}: ${edited}\r\n`));
+    lineStart = lineEnd;
+  }
+  parts.push(bytes.subarray(lineStart));
+}
+
+/** A Connection value without the names of removed fields: unchanged if it has none, null if nothing is left. */
+function withoutProxyFields(value: string): string | null {
   const options = value.split(",").map((option) => option.trim());
   const kept = options.filter((option) => !PROXY_FIELDS.has(option.toLowerCase()));
-  return kept.length === options.length ? value : kept.filter((option) => option !== "").join(", ");
+  if (kept.length === options.length) return value;
+  return kept.filter((option) => option !== "").join(", ") || null;
 }
 
 /** The offset after the next CRLF. The head was parsed, so there is one. */
