@@ -1,0 +1,81 @@
+/**
+ * The lanes of `deno task matrix`: each a named property of the whole, with the tests that show it.
+ *
+ * A lane is named by what it shows, not by when it was written. `protocols` is what a passing lane vouches for;
+ * lanes that leave event logs must have events of each protocol they claim. `REQUIRED_PROTOCOLS` are those that
+ * some passing lane must vouch for.
+ */
+import type { Protocol } from "../src/core/event.ts";
+import type { ToolName } from "./support/tools.ts";
+
+export const LANE_KINDS = ["unit", "conformance", "integration", "simulation", "tool"] as const;
+
+export interface Lane {
+  readonly name: string;
+  readonly kind: typeof LANE_KINDS[number];
+  readonly protocols: readonly Protocol[];
+  /** Without one of these the lane is skipped, or fails under `--strict-tools`. */
+  readonly tools: readonly ToolName[];
+  /** Test files, or folders of them, from the project's root. */
+  readonly files: readonly string[];
+  /** Whether `--quick` runs it: what is worth knowing on each change. */
+  readonly quick: boolean;
+  /** Whether the lane drives real proxies, whose logs the matrix then verifies once more. */
+  readonly leavesLogs: boolean;
+  readonly timeoutMs: number;
+}
+
+export const REQUIRED_PROTOCOLS: readonly Protocol[] = ["connect", "tunnel", "tls", "http1"];
+
+const TOOL_LANE = {
+  kind: "tool",
+  quick: true,
+
+  leavesLogs: true,
+  timeoutMs: 120_000,
+} as const;
+
+export const LANES: readonly Lane[] = [
+  {
+    ...TOOL_LANE,
+    name: "curl",
+    protocols: ["connect", "tunnel", "tls", "http1"],
+    tools: ["curl"],
+    files: ["tests/conformance/tool_curl_test.ts"],
+  },
+  {
+    ...TOOL_LANE,
+    name: "nginx",
+    protocols: ["connect", "tls", "http1"],
+    tools: ["curl", "nginx"],
+    files: ["tests/conformance/tool_nginx_test.ts"],
+  },
+  {
+    ...TOOL_LANE,
+    name: "openssl",
+    protocols: ["connect", "tls", "http1"],
+    tools: ["openssl"],
+    files: ["tests/conformance/tool_openssl_test.ts"],
+  },
+  {
+    ...TOOL_LANE,
+    name: "chromium",
+    protocols: ["connect", "tls", "http1"],
+    tools: ["chromium", "certutil"],
+    files: ["tests/conformance/tool_chromium_test.ts"],
+  },
+  {
+    ...TOOL_LANE,
+    name: "exec",
+    protocols: ["connect", "tls", "http1"],
+    tools: ["curl", "git", "node", "python"],
+    files: ["tests/conformance/tool_exec_test.ts"],
+  },
+  {
+    ...TOOL_LANE,
+    name: "kill",
+    protocols: ["connect", "tls", "http1"],
+    tools: ["curl"],
+    files: ["tests/conformance/tool_kill_test.ts"],
+  },
+];
