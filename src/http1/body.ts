@@ -76,6 +76,8 @@ export class BodyReader {
   /** Octets of content still to come: of the chunk, or of the whole body. While in a size line: the size so far. */
   #remaining = 0;
   #lineLength = 0;
+  /** Octets of the body that came in earlier reads. */
+  #position = 0;
   /** The beginning of a chunk-size line whose end has not come yet: `#heldLength` octets. */
   #held = NOTHING;
   #heldLength = 0;
@@ -112,10 +114,12 @@ export class BodyReader {
         return { type: "done", next: offset };
       case UNTIL_CLOSE:
         deliver(data, offset, data.length, sink);
+        this.#position += data.length - offset;
         return MORE;
       case LENGTH: {
         const next = Math.min(data.length, offset + this.#remaining);
         this.#remaining -= next - offset;
+        this.#position += next - offset;
         deliver(data, offset, next, sink);
         if (this.#remaining > 0) return MORE;
         this.#state = DONE;
@@ -127,7 +131,7 @@ export class BodyReader {
   }
 
   /** The sender closed its side: the end of a close-delimited body, and of no other. */
-  end(_sink: BodySink): { readonly type: "done" } | Http1Error {
+  end(_sink?: BodySink): { readonly type: "done" } | Http1Error {
     if (this.#error !== null) return this.#error;
     if (this.#state === UNTIL_CLOSE || this.#state === DONE) {
       this.#state = DONE;
@@ -137,8 +141,8 @@ export class BodyReader {
       "truncated_message",
       this.#state === LENGTH
         ? `the connection ended ${this.#remaining} bytes before the end of the body`
-        : "the connection ended before the last chunk",
-      0,
+        : "the connection ended before the end of the last chunk",
+      this.#position,
       "RFC 9112 §8",
     ));
   }
@@ -146,15 +150,15 @@ export class BodyReader {
   #readChunked(data: Uint8Array, offset: number, sink: BodySink): BodyResult | Http1Error {
     const end = data.length;
     let index = offset;
-    /** `data` from here to `index` is valid but not yet with the sink; a size line in it begins at `lineStart`. */
-    let flushed = offset;
+    /** What lies from `offset` to `index` goes to the sink at the end, in one piece; a size line in it begins here. */
     let lineStart = offset;
+    const base = this.#position - offset;
 
     while (index < end) {
       if (this.#state <= LINE_LF) {
-        const error = this.#readLineOctet(data[index]!, index);
+        const error = this.#readLineOctet(data[index]!, base + index);
         if (error !== null) {
-          forward(data, flushed, lineStart, sink);
+          forward(data, offset, lineStart, sink);
           return this.#fail(error);
         }
         index++;
@@ -168,40 +172,13 @@ export class BodyReader {
         index = next;
         if (this.#remaining === 0) this.#state = CHUNK_DATA_CR;
       } else if (this.#state === TRAILERS) {
-        const reader = this.#trailers ??= new HeadReader({
-          maxHeadBytes: this.#limits.maxHeadBytes,
-          trailers: true,
-        });
-        const held = reader.buffered;
-        const result = reader.push(data, index);
-        if (result.type === "more") {
-          forward(data, flushed, index, sink);
-          return MORE;
-        }
-        if (result.type === "error") {
-          forward(data, flushed, index, sink);
-          return this.#fail(result);
-        }
-        const lines = parseFieldLines(result.bytes, decodeLatin1(result.bytes), 0, this.#limits);
-        if (lines.type === "error") {
-          forward(data, flushed, index, sink);
-          return this.#fail(lines);
-        }
-        if (held > 0) {
-          sink.raw(result.bytes);
-          flushed = result.next;
-        }
-        index = result.next;
-        forward(data, flushed, index, sink);
-        if (lines.fields.length > 0) sink.trailers(lines.fields);
-        this.#state = DONE;
-        return { type: "done", next: index };
+        return this.#readTrailers(data, offset, index, sink);
       } else {
         const octet = data[index]!;
         const expected = this.#state === CHUNK_DATA_CR ? CR : LF;
         if (octet !== expected) {
-          forward(data, flushed, index, sink);
-          return this.#fail(badTerminator(octet, index));
+          forward(data, offset, index, sink);
+          return this.#fail(badTerminator(octet, base + index));
         }
         index++;
         this.#state = this.#state === CHUNK_DATA_CR ? CHUNK_DATA_LF : SIZE_BEGIN;
@@ -210,12 +187,45 @@ export class BodyReader {
     }
 
     if (this.#state > LINE_LF) {
-      forward(data, flushed, end, sink);
+      forward(data, offset, end, sink);
     } else {
-      forward(data, flushed, lineStart, sink);
+      forward(data, offset, lineStart, sink);
       this.#hold(data.subarray(lineStart, end));
     }
+    this.#position += end - offset;
     return MORE;
+  }
+
+  /** The trailer section, from `index` on; what lies from `offset` to there is still to be forwarded. */
+  #readTrailers(
+    data: Uint8Array,
+    offset: number,
+    index: number,
+    sink: BodySink,
+  ): BodyResult | Http1Error {
+    const reader = this.#trailers ??= new HeadReader({
+      maxHeadBytes: this.#limits.maxHeadBytes,
+      trailers: true,
+    });
+    const held = reader.buffered;
+    const result = reader.push(data, index);
+    if (result.type === "more") {
+      forward(data, offset, index, sink);
+      this.#position += data.length - offset;
+      return MORE;
+    }
+    const refuse = (error: Http1Error): Http1Error => {
+      forward(data, offset, index, sink);
+      return this.#fail({ ...error, offset: this.#position + index - offset - held + error.offset });
+    };
+    if (result.type === "error") return refuse(result);
+    const lines = parseFieldLines(result.bytes, decodeLatin1(result.bytes), 0, this.#limits);
+    if (lines.type === "error") return refuse(lines);
+    if (held === 0) forward(data, offset, result.next, sink);
+    else sink.raw(result.bytes);
+    if (lines.fields.length > 0) sink.trailers(lines.fields);
+    this.#state = DONE;
+    return { type: "done", next: result.next };
   }
 
   /** One octet of a chunk-size line; the LF that ends it opens the chunk's data or the trailer section. */

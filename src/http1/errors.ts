@@ -62,7 +62,7 @@ export interface Http1Error {
   readonly type: "error";
   readonly code: Http1ErrorCode;
   readonly detail: string;
-  /** Byte offset in the message, or in the part of it that was being read, where it was found. */
+  /** Byte offset where it was found, from the beginning of the head or of the body; 0 where it has no place. */
   readonly offset: number;
   /** The section that forbids it, e.g. `RFC 9112 §6.3`. */
   readonly rfc: string;
