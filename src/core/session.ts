@@ -11,7 +11,8 @@ import type { Instant } from "./instant.ts";
 import type { Side } from "./side.ts";
 
 export const TIMERS = [
-  "head",
+  "client_head",
+  "server_head",
   "connect",
   "tls_handshake",
   "idle",
@@ -84,6 +85,8 @@ export interface Question {
   readonly method: string;
   /** Plain-HTTP requests only: the path and query asked for. */
   readonly path: string | null;
+  /** The name in the ClientHello, asked a second time where it differs from the CONNECT host. */
+  readonly sni: string | null;
 }
 
 export interface Decision {
@@ -115,9 +118,13 @@ export interface Effects {
   record(event: FlowEvent): void;
   /** The flow is over: nothing more is called on this session. Pending bytes still go out, within a linger time. */
   close(): void;
+  /** Counts one failed handshake of this host; gives how many there were, this one included. */
+  countTlsFailure(host: string, reason: string): { readonly reason: number; readonly total: number };
 }
 
 export interface Session {
+  /** Bytes the session itself holds back (an unfinished head, a request that waits), for the budgets. */
+  readonly heldBytes: number;
   begin(now: Instant): void;
   received(side: Side, data: Uint8Array, now: Instant): void;
   /** The peer half-closed. */

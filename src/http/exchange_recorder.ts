@@ -1,0 +1,247 @@
+/**
+ * Turns one exchange (RFC 9110: a request and its final response) into its events, whatever the
+ * HTTP version. Body events cover fixed spans of 16 KiB and a final remainder, so they are a
+ * function of the bytes and not of how reads cut them up; at most `bodyBytes` of each message are
+ * kept in them.
+ */
+import type { Attributes, EventKind, ExchangeOutcome, FlowEvent, Protocol } from "../core/event.ts";
+import type { Instant } from "../core/instant.ts";
+import type { Side } from "../core/side.ts";
+import { payloadAttributes } from "../log/payload.ts";
+import { redactFields } from "../log/redact.ts";
+import type { Field } from "./fields.ts";
+
+export const BODY_SPAN_BYTES = 16 * 1024;
+
+export interface CaptureRules {
+  readonly bodyBytes: number;
+  /** Lower-case names of the fields whose values are not written. */
+  readonly redactHeaders: ReadonlySet<string>;
+}
+
+/** Why an exchange did not end as `complete`: a peer's deviation, a limit or a timer. */
+export interface ExchangeError {
+  readonly by: Side | "proxy";
+  readonly code: string;
+  readonly detail: string;
+}
+
+export interface RequestFacts {
+  readonly method: string;
+  readonly target: string;
+  readonly scheme: string;
+  readonly authority: string;
+  readonly version: string;
+  readonly fields: readonly Field[];
+  readonly headBytes: number;
+}
+
+export interface ResponseFacts {
+  readonly status: number;
+  readonly version: string;
+  readonly fields: readonly Field[];
+  readonly headBytes: number;
+}
+
+export class ExchangeRecorder {
+  readonly #record: (event: FlowEvent) => void;
+  readonly #protocol: Protocol;
+  readonly #streamKey: string;
+  readonly #capture: CaptureRules;
+  readonly #request: BodySpans;
+  readonly #response: BodySpans;
+  #requestHeadBytes = 0;
+  #responseHeadBytes = 0;
+  #startedAt: Instant;
+  #firstByteAt: Instant | null = null;
+  #completed = false;
+
+  constructor(
+    readonly exchangeId: number,
+    options: {
+      protocol: Protocol;
+      streamKey: string;
+      capture: CaptureRules;
+      record: (event: FlowEvent) => void;
+      now: Instant;
+    },
+  ) {
+    this.#record = options.record;
+    this.#protocol = options.protocol;
+    this.#streamKey = options.streamKey;
+    this.#capture = options.capture;
+    this.#startedAt = options.now;
+    this.#request = new BodySpans(options.capture.bodyBytes);
+    this.#response = new BodySpans(options.capture.bodyBytes);
+  }
+
+  get completed(): boolean {
+    return this.#completed;
+  }
+
+  requestHead(facts: RequestFacts): void {
+    this.#requestHeadBytes = facts.headBytes;
+    this.#emit("request_headers", {
+      authority: facts.authority,
+      exchange_id: this.exchangeId,
+      headers: redactFields(facts.fields, this.#capture.redactHeaders),
+      method: facts.method,
+      scheme: facts.scheme,
+      target: facts.target,
+      version: facts.version,
+    });
+  }
+
+  responseHead(facts: ResponseFacts, now: Instant): void {
+    if (this.#firstByteAt === null) this.#firstByteAt = now;
+    this.#responseHeadBytes += facts.headBytes;
+    const headers = redactFields(facts.fields, this.#capture.redactHeaders);
+    const interim = facts.status < 200 && facts.status !== 101;
+    this.#emit(
+      "response_headers",
+      interim
+        ? { exchange_id: this.exchangeId, headers, interim, status: facts.status, version: facts.version }
+        : { exchange_id: this.exchangeId, headers, status: facts.status, version: facts.version },
+    );
+  }
+
+  requestContent(bytes: Uint8Array): void {
+    this.#request.push(bytes, this.#emitRequestSpan);
+  }
+
+  responseContent(bytes: Uint8Array): void {
+    this.#response.push(bytes, this.#emitResponseSpan);
+  }
+
+  requestTrailers(fields: readonly Field[]): void {
+    this.#request.finish(this.#emitRequestSpan);
+    this.#emitTrailers("request_trailers", fields);
+  }
+
+  responseTrailers(fields: readonly Field[]): void {
+    this.#response.finish(this.#emitResponseSpan);
+    this.#emitTrailers("response_trailers", fields);
+  }
+
+  /** The request's body is whole: its last span is written. */
+  requestFinished(): void {
+    this.#request.finish(this.#emitRequestSpan);
+  }
+
+  responseFinished(): void {
+    this.#response.finish(this.#emitResponseSpan);
+  }
+
+  /** Ends the exchange; later calls change nothing. */
+  complete(outcome: ExchangeOutcome, now: Instant, error?: ExchangeError): void {
+    if (this.#completed) return;
+    this.#completed = true;
+    this.#request.finish(this.#emitRequestSpan);
+    this.#response.finish(this.#emitResponseSpan);
+    const attributes: Attributes = {
+      duration_ns: now - this.#startedAt,
+      exchange_id: this.exchangeId,
+      outcome,
+      request_body_bytes: this.#request.total,
+      request_head_bytes: this.#requestHeadBytes,
+      response_body_bytes: this.#response.total,
+      response_head_bytes: this.#responseHeadBytes,
+      ttfb_ns: this.#firstByteAt === null ? null : this.#firstByteAt - this.#startedAt,
+    };
+    this.#emit(
+      "exchange_completed",
+      error === undefined ? attributes : {
+        ...attributes,
+        error_by: error.by,
+        error_code: error.code,
+        error_detail: error.detail,
+      },
+    );
+  }
+
+  readonly #emitRequestSpan = (offset: number, bytes: number, captured: Uint8Array | null): void =>
+    this.#emitSpan("request_body_chunk", offset, bytes, captured);
+
+  readonly #emitResponseSpan = (offset: number, bytes: number, captured: Uint8Array | null): void =>
+    this.#emitSpan("response_body_chunk", offset, bytes, captured);
+
+  #emitSpan(kind: EventKind, offset: number, bytes: number, captured: Uint8Array | null): void {
+    this.#emit(kind, {
+      bytes,
+      ...(captured === null ? {} : payloadAttributes(captured)),
+      exchange_id: this.exchangeId,
+      offset,
+    });
+  }
+
+  #emitTrailers(kind: EventKind, fields: readonly Field[]): void {
+    this.#emit(kind, {
+      exchange_id: this.exchangeId,
+      headers: redactFields(fields, this.#capture.redactHeaders),
+    });
+  }
+
+  #emit(kind: EventKind, attributes: Attributes): void {
+    this.#record({ kind, protocol: this.#protocol, streamKey: this.#streamKey, attributes });
+  }
+}
+
+type EmitSpan = (offset: number, bytes: number, captured: Uint8Array | null) => void;
+
+/** How many pieces of a span are kept apart before they are joined, so that tiny reads cost no pinned buffers. */
+const MAX_SPAN_PARTS = 8;
+
+/** Cuts a body into fixed spans. Keeps at most one span of bytes, and none beyond the capture limit. */
+class BodySpans {
+  total = 0;
+  #spanOffset = 0;
+  #parts: Uint8Array[] = [];
+  #partBytes = 0;
+
+  constructor(private readonly captureBytes: number) {}
+
+  push(bytes: Uint8Array, emit: EmitSpan): void {
+    let start = 0;
+    while (start < bytes.length) {
+      const spanEnd = this.#spanOffset + BODY_SPAN_BYTES;
+      const end = Math.min(bytes.length, start + spanEnd - this.total);
+      const captureEnd = Math.min(end, start + this.captureBytes - this.total);
+      if (captureEnd > start) this.#keep(bytes.subarray(start, captureEnd));
+      this.total += end - start;
+      start = end;
+      if (this.total === spanEnd) this.#emitSpan(emit);
+    }
+  }
+
+  finish(emit: EmitSpan): void {
+    if (this.total > this.#spanOffset) this.#emitSpan(emit);
+  }
+
+  #keep(part: Uint8Array): void {
+    this.#parts.push(part);
+    this.#partBytes += part.length;
+    if (this.#parts.length >= MAX_SPAN_PARTS) this.#parts = [this.#joined()];
+  }
+
+  #joined(): Uint8Array {
+    const joined = new Uint8Array(this.#partBytes);
+    let at = 0;
+    for (const part of this.#parts) {
+      joined.set(part, at);
+      at += part.length;
+    }
+    return joined;
+  }
+
+  #emitSpan(emit: EmitSpan): void {
+    const captured = this.#parts.length === 0
+      ? null
+      : this.#parts.length === 1
+      ? this.#parts[0]!
+      : this.#joined();
+    emit(this.#spanOffset, this.total - this.#spanOffset, captured);
+    this.#spanOffset = this.total;
+    this.#parts = [];
+    this.#partBytes = 0;
+  }
+}

@@ -1,0 +1,18 @@
+/** One exchange on an HTTP/1.1 connection: the state the relay keeps between its heads and bodies. */
+import type { ExchangeRecorder } from "../http/exchange_recorder.ts";
+import type { RequestHead } from "./head.ts";
+
+export interface Exchange {
+  readonly id: number;
+  readonly request: RequestHead;
+  /** Null where policy asked for metadata only. */
+  readonly recorder: ExchangeRecorder | null;
+  /** The whole request has been relayed. */
+  requestDone: boolean;
+  /** A byte of a response, interim ones included, has gone to the client. */
+  responseStarted: boolean;
+  /** The whole final response has been relayed. */
+  responseDone: boolean;
+  /** Both messages allow another exchange on this connection (RFC 9112 §9.3). */
+  keepAlive: boolean;
+}

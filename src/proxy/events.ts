@@ -1,0 +1,135 @@
+/** The events of a flow outside its exchanges; attributes are built in sorted order. */
+import type { CloseReason } from "../core/close_reason.ts";
+import type { FlowEvent } from "../core/event.ts";
+import type { Decision, Secured } from "../core/session.ts";
+import type { Side } from "../core/side.ts";
+import type { ClientHello } from "../tls/client_hello.ts";
+
+export function connectReceivedEvent(authority: string, method: string): FlowEvent {
+  return {
+    kind: "connect_received",
+    protocol: "connect",
+    streamKey: "flow",
+    attributes: { authority, method },
+  };
+}
+
+export function connectParseFailedEvent(code: string, detail: string): FlowEvent {
+  return {
+    kind: "connect_parse_failed",
+    protocol: "connect",
+    streamKey: "flow",
+    attributes: { code, detail },
+  };
+}
+
+/** `sni` where the decision was made anew for the name in the ClientHello. */
+export function connectDecisionEvent(decision: Decision, sni?: string): FlowEvent {
+  return {
+    kind: "connect_decision",
+    protocol: "connect",
+    streamKey: "flow",
+    attributes: {
+      action: decision.action,
+      reason: decision.reason,
+      ...(decision.ruleId === null ? {} : { rule_id: decision.ruleId }),
+      ...(sni === undefined ? {} : { sni }),
+    },
+  };
+}
+
+export function clientHelloEvent(
+  hello: ClientHello,
+  fingerprints: { ja3: string; ja4: string },
+  tunnelledBecause: string | null,
+): FlowEvent {
+  return {
+    kind: "tls_client_hello",
+    protocol: "tls",
+    streamKey: "flow",
+    attributes: {
+      alpn: hello.alpn,
+      ja3: fingerprints.ja3,
+      ja4: fingerprints.ja4,
+      pq_offered: hello.pqOffered,
+      ...(hello.sni === null ? {} : { sni: hello.sni }),
+      ...(tunnelledBecause === null ? {} : { tunnelled_because: tunnelledBecause }),
+      versions: hello.versions,
+    },
+  };
+}
+
+export function handshakeStartedEvent(side: Side, alpn: readonly string[]): FlowEvent {
+  return {
+    kind: "tls_handshake_started",
+    protocol: "tls",
+    streamKey: "flow",
+    attributes: { alpn_offered: alpn, side },
+  };
+}
+
+export function handshakeSucceededEvent(side: Side, info: Secured): FlowEvent {
+  return {
+    kind: "tls_handshake_succeeded",
+    protocol: "tls",
+    streamKey: "flow",
+    attributes: {
+      alpn: info.alpn,
+      ...(info.certCache === undefined ? {} : { cert_cache: info.certCache }),
+      cipher: info.cipher,
+      side,
+      version: info.version,
+    },
+  };
+}
+
+export interface HandshakeFailure {
+  readonly side: Side;
+  readonly normalizedReason: string;
+  readonly rawProviderError: string;
+  readonly sourceConfidence: string;
+  readonly host: string;
+  readonly hostFailures: { readonly reason: number; readonly total: number };
+}
+
+export function handshakeFailedEvent(failure: HandshakeFailure): FlowEvent {
+  return {
+    kind: "tls_handshake_failed",
+    protocol: "tls",
+    streamKey: "flow",
+    attributes: {
+      host: failure.host,
+      host_failures: failure.hostFailures.total,
+      host_failures_of_reason: failure.hostFailures.reason,
+      normalized_reason: failure.normalizedReason,
+      provider_identity: "deno-rustls",
+      raw_provider_error: failure.rawProviderError,
+      side: failure.side,
+      source_confidence: failure.sourceConfidence,
+    },
+  };
+}
+
+export interface StreamClosed {
+  readonly protocol: FlowEvent["protocol"];
+  readonly reason: CloseReason;
+  readonly detail: string | undefined;
+  readonly bytesFromClient: number;
+  readonly bytesFromServer: number;
+  readonly durationNs: number;
+}
+
+export function streamClosedEvent(closed: StreamClosed): FlowEvent {
+  return {
+    kind: "stream_closed",
+    protocol: closed.protocol,
+    streamKey: "flow",
+    attributes: {
+      bytes_from_client: closed.bytesFromClient,
+      bytes_from_server: closed.bytesFromServer,
+      duration_ns: closed.durationNs,
+      reason_code: closed.reason,
+      ...(closed.detail === undefined ? {} : { reason_detail: closed.detail }),
+    },
+  };
+}

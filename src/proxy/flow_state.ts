@@ -1,0 +1,67 @@
+/**
+ * The phases of a flow and every step between them, on one screen. A step that is not in the table
+ * is a bug of ours: it is refused and counted, and the session ends the flow as `internal_error`.
+ *
+ *   awaiting_head ──► deciding ──► opening ──► peeking ──► securing_server ──► securing_client ──► http1
+ *        │               ▲            │           ├──────────────► http1 (in the clear)              │
+ *        │               │            └► tunnel ◄─┤                   ▲                              ▼
+ *        └─► http1 ──────┘ (CONNECT after plain requests)             │   securing_refusal ◄─ (server TLS failed)
+ *                                                                     │        └► refusing         tunnel (101)
+ *   every phase ──► closed
+ */
+export const PHASES = [
+  "awaiting_head",
+  "deciding",
+  "opening",
+  "peeking",
+  "reconsidering",
+  "securing_server",
+  "securing_client",
+  "securing_refusal",
+  "refusing",
+  "http1",
+  "tunnel",
+  "closed",
+] as const;
+export type Phase = typeof PHASES[number];
+
+export const TRANSITIONS: Readonly<Record<Phase, readonly Phase[]>> = {
+  /** The first head from the client is not whole yet. */
+  awaiting_head: ["deciding", "http1", "closed"],
+  /** Policy was asked about a CONNECT. */
+  deciding: ["opening", "closed"],
+  /** The server is being dialled for a CONNECT. */
+  opening: ["peeking", "tunnel", "closed"],
+  /** 200 is out; the first bytes tell TLS, HTTP or neither. */
+  peeking: ["reconsidering", "securing_server", "http1", "tunnel", "closed"],
+  /** The ClientHello named another host than the CONNECT; policy is asked again. */
+  reconsidering: ["securing_server", "tunnel", "closed"],
+  securing_server: ["securing_client", "securing_refusal", "closed"],
+  securing_client: ["http1", "closed"],
+  /** The server's handshake failed; the client's is made so that it can be told why. */
+  securing_refusal: ["refusing", "closed"],
+  refusing: ["closed"],
+  http1: ["awaiting_head", "tunnel", "closed"],
+  tunnel: ["closed"],
+  closed: [],
+};
+
+export class FlowState {
+  #phase: Phase = "awaiting_head";
+  /** Steps that were refused; always 0 unless we have a bug. */
+  illegal = 0;
+
+  get phase(): Phase {
+    return this.#phase;
+  }
+
+  /** Takes the step if the table has it. */
+  to(next: Phase): boolean {
+    if (!TRANSITIONS[this.#phase].includes(next)) {
+      this.illegal++;
+      return false;
+    }
+    this.#phase = next;
+    return true;
+  }
+}

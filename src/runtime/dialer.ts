@@ -1,0 +1,93 @@
+/**
+ * Connects to servers: resolves the name once, refuses what turns out to be one of the proxy's own
+ * listeners, and races the address families. Gives a `Conn` or a named fault, never an exception.
+ */
+import dns from "node:dns";
+import net from "node:net";
+import type { Authority } from "../core/authority.ts";
+import type { TransportFault } from "../core/session.ts";
+import type { ConnCallbacks } from "./flow_driver.ts";
+import { transportFault } from "./faults.ts";
+import { TcpConn } from "./tcp_conn.ts";
+
+interface Resolved {
+  readonly address: string;
+  readonly family: number;
+}
+
+export interface DialerOptions {
+  /** Is this address and port one of our own listeners? */
+  isSelf(address: string, port: number): boolean;
+  /** The platform ran out of descriptors: accepting has to wait too. */
+  onExhausted(): void;
+}
+
+export class Dialer {
+  constructor(private readonly options: DialerOptions) {}
+
+  /** Gives a cancel; after it no callback comes. */
+  dial(target: Authority, callbacks: ConnCallbacks): () => void {
+    let cancelled = false;
+    let socket: net.Socket | null = null;
+    const failed = (fault: TransportFault) => {
+      if (cancelled) return;
+      cancelled = true;
+      if (fault.kind === "exhausted") this.options.onExhausted();
+      callbacks.failed(fault);
+    };
+    const connect = (addresses: readonly Resolved[]) => {
+      if (cancelled) return;
+      if (addresses.some(({ address }) => this.options.isSelf(address, target.port))) {
+        failed({ kind: "self_target", code: "SELF_TARGET", detail: "the target is this proxy" });
+        return;
+      }
+      try {
+        socket = net.connect({
+          host: target.host,
+          port: target.port,
+          allowHalfOpen: true,
+          noDelay: true,
+          lookup: lookupOf(addresses),
+        } as unknown as net.NetConnectOpts);
+      } catch (error) {
+        failed(transportFault(error));
+        return;
+      }
+      const connecting = socket;
+      const onError = (error: Error) => failed(transportFault(error));
+      connecting.on("error", onError);
+      connecting.once("connect", () => {
+        if (cancelled) return;
+        cancelled = true;
+        connecting.off("error", onError);
+        callbacks.opened(new TcpConn(connecting));
+      });
+    };
+    if (net.isIP(target.host) !== 0) {
+      connect([{ address: target.host, family: net.isIP(target.host) }]);
+    } else {
+      dns.lookup(target.host, { all: true, verbatim: true }, (error, addresses) => {
+        if (error) failed(transportFault(error));
+        else connect(addresses);
+      });
+    }
+    return () => {
+      cancelled = true;
+      socket?.destroy();
+    };
+  }
+}
+
+type LookupCallback = (
+  error: Error | null,
+  addresses: readonly Resolved[] | string | undefined,
+  family?: number,
+) => void;
+
+/** The addresses that were resolved and checked are the ones that are dialled. */
+function lookupOf(addresses: readonly Resolved[]) {
+  return (_host: string, options: { all?: boolean }, callback: LookupCallback): void => {
+    if (options.all) callback(null, addresses);
+    else callback(null, addresses[0]?.address, addresses[0]?.family);
+  };
+}

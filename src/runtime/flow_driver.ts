@@ -1,0 +1,411 @@
+/**
+ * Drives one session: turns what happens to its connections into inputs and carries out its effects.
+ * It is the same code in front of real sockets and in the simulator; the `World` is what differs.
+ *
+ * Two rules keep it honest. A session is never called from inside one of its effects: what an effect
+ * causes is queued. And a side is read only while the other side, the event log, and the budgets can
+ * take what it says.
+ */
+import type { Authority } from "../core/authority.ts";
+import type { FlowContext, FlowEvent } from "../core/event.ts";
+import { addMilliseconds, type Instant } from "../core/instant.ts";
+import {
+  type Decision,
+  type Effects,
+  type Question,
+  type SecureClient,
+  type Secured,
+  type SecureServer,
+  type Session,
+  type Timer,
+  TIMERS,
+  type TransportFault,
+} from "../core/session.ts";
+import { opposite, type Side } from "../core/side.ts";
+import type { InFlightBudget } from "./budget.ts";
+import { type Conn, type ConnHandler, IGNORE_EVENTS } from "./conn.ts";
+import type { DeadlineOwner, Deadlines } from "./deadlines.ts";
+
+export interface ConnCallbacks {
+  opened(conn: Conn): void;
+  failed(fault: TransportFault): void;
+}
+
+export interface SecureCallbacks {
+  secured(conn: Conn, info: Secured): void;
+  failed(fault: TransportFault): void;
+}
+
+/** Everything outside a flow. Each asynchronous call gives a cancel, after which no callback comes. */
+export interface World {
+  now(): Instant;
+  readonly deadlines: Deadlines;
+  readonly budget: InFlightBudget;
+  readonly flowBufferBytes: number;
+  decide(question: Question): Decision | Promise<Decision>;
+  dial(target: Authority, callbacks: ConnCallbacks): () => void;
+  secureServer(conn: Conn, target: Authority, options: SecureServer, callbacks: SecureCallbacks): () => void;
+  secureClient(conn: Conn, options: SecureClient, callbacks: SecureCallbacks): () => void;
+  record(context: FlowContext, event: FlowEvent, now: Instant): void;
+  /** True while the event log cannot take more; `wake` is called once when it can again. */
+  logFull(wake: () => void): boolean;
+  countTlsFailure(host: string, reason: string): { reason: number; total: number };
+  /** The session is over; its connections may still be flushing. */
+  sessionClosed(driver: FlowDriver): void;
+  /** The connections are gone too. */
+  flowGone(driver: FlowDriver): void;
+  /** A session threw: a bug of ours, for the counters and the person at the terminal. */
+  bug(error: unknown): void;
+}
+
+/** After `close`, how long what is pending may take to reach a peer that still reads. */
+const LINGER_MS = 2_000;
+const LINGER = TIMERS.length;
+
+interface SideState {
+  conn: Conn | null;
+  paused: boolean;
+  ended: boolean;
+}
+
+export class FlowDriver implements Effects, DeadlineOwner {
+  nextDeadline: Instant = Infinity;
+  closed = false;
+  readonly session: Session;
+  readonly #client: SideState;
+  readonly #server: SideState = { conn: null, paused: false, ended: false };
+  readonly #deadlines = new Float64Array(TIMERS.length + 1).fill(Infinity);
+  readonly #queue: (() => void)[] = [];
+  #busy = false;
+  #counted = 0;
+  #waiting = false;
+  #target: Authority | null = null;
+  #cancelPending: (() => void) | null = null;
+
+  constructor(
+    private readonly world: World,
+    readonly context: FlowContext,
+    client: Conn,
+    makeSession: (effects: Effects) => Session,
+  ) {
+    this.#client = { conn: client, paused: false, ended: false };
+    this.session = makeSession(this);
+    client.handler = this.#handlerFor("client", client);
+    world.deadlines.add(this);
+  }
+
+  begin(): void {
+    this.#input((now) => this.session.begin(now));
+  }
+
+  drain(): void {
+    this.#input((now) => this.session.drain(now));
+  }
+
+  abort(): void {
+    this.#input((now) => this.session.abort(now));
+    this.#client.conn?.destroy();
+    this.#server.conn?.destroy();
+  }
+
+  expire(now: Instant): void {
+    for (let i = 0; i < TIMERS.length; i++) {
+      if (this.#deadlines[i]! > now) continue;
+      this.#deadlines[i] = Infinity;
+      this.#input((at) => this.session.expired(TIMERS[i]!, at));
+    }
+    if (this.#deadlines[LINGER]! <= now) {
+      this.#deadlines[LINGER] = Infinity;
+      this.#client.conn?.destroy();
+      this.#server.conn?.destroy();
+    }
+    this.#updateNextDeadline();
+  }
+
+  // Effects
+
+  open(target: Authority): void {
+    this.#target = target;
+    this.#server.ended = false;
+    this.#server.paused = false;
+    this.#cancelPending = this.world.dial(target, {
+      opened: (conn) => {
+        this.#cancelPending = null;
+        this.#server.conn = conn;
+        conn.handler = this.#handlerFor("server", conn);
+        this.#input((now) => this.session.opened(now));
+      },
+      failed: (fault) => {
+        this.#cancelPending = null;
+        this.#input((now) => this.session.openFailed(fault, now));
+      },
+    });
+  }
+
+  closeServer(): void {
+    this.#cancelPending?.();
+    this.#cancelPending = null;
+    const conn = this.#server.conn;
+    if (conn === null) return;
+    this.#server.conn = null;
+    conn.handler = IGNORE_EVENTS;
+    if (conn.pendingBytes === 0) conn.destroy();
+    else {
+      conn.handler = { ...IGNORE_EVENTS, onDrain: () => conn.destroy() };
+      conn.end();
+    }
+  }
+
+  secureServer(options: SecureServer): void {
+    this.#secure("server", this.#server.conn!, (conn, callbacks) =>
+      this.world.secureServer(conn, this.#target!, options, callbacks));
+  }
+
+  secureClient(options: SecureClient): void {
+    this.#secure("client", this.#client.conn!, (conn, callbacks) =>
+      this.world.secureClient(conn, options, callbacks));
+  }
+
+  send(side: Side, data: Uint8Array): void {
+    this.#side(side).conn?.write(data);
+  }
+
+  end(side: Side): void {
+    this.#side(side).conn?.end();
+  }
+
+  reset(side: Side): void {
+    this.#side(side).conn?.reset();
+  }
+
+  pause(side: Side): void {
+    this.#side(side).paused = true;
+  }
+
+  resume(side: Side): void {
+    this.#side(side).paused = false;
+  }
+
+  decide(id: number, question: Question): void {
+    const answer = this.world.decide(question);
+    if (!(answer instanceof Promise)) {
+      this.#queue.push(() => this.session.decided(id, answer, this.world.now()));
+      return;
+    }
+    answer.then(
+      (decision) => this.#input((now) => this.session.decided(id, decision, now)),
+      (error) => this.#crash(error),
+    );
+  }
+
+  arm(timer: Timer, at: Instant): void {
+    this.#deadlines[TIMERS.indexOf(timer)] = at;
+    if (at < this.nextDeadline) {
+      this.nextDeadline = at;
+      this.world.deadlines.moved(at);
+    }
+  }
+
+  disarm(timer: Timer): void {
+    this.#deadlines[TIMERS.indexOf(timer)] = Infinity;
+  }
+
+  record(event: FlowEvent): void {
+    this.world.record(this.context, event, this.world.now());
+  }
+
+  countTlsFailure(host: string, reason: string): { reason: number; total: number } {
+    return this.world.countTlsFailure(host, reason);
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.#cancelPending?.();
+    this.#cancelPending = null;
+    this.#deadlines.fill(Infinity);
+    this.nextDeadline = Infinity;
+    this.world.sessionClosed(this);
+    this.#linger("server");
+    this.#linger("client");
+    if (this.#goneWhenBothClosed()) return;
+    this.#deadlines[LINGER] = addMilliseconds(this.world.now(), LINGER_MS);
+    this.nextDeadline = this.#deadlines[LINGER]!;
+    this.world.deadlines.moved(this.nextDeadline);
+  }
+
+  /** Lets pending bytes out and discards what still comes, so that no reset overtakes an answer. */
+  #linger(side: Side): void {
+    const conn = this.#side(side).conn;
+    if (conn === null) return;
+    conn.handler = {
+      onData() {},
+      onEnd: () => conn.destroy(),
+      onDrain: () => {
+        if (side === "server" || this.#side(side).ended) conn.destroy();
+      },
+      onFault() {},
+      onClosed: () => {
+        this.#side(side).conn = null;
+        this.#goneWhenBothClosed();
+      },
+    };
+    if (conn.pendingBytes === 0 && (side === "server" || this.#side(side).ended)) {
+      conn.end();
+      // Both directions are over, or nobody waits for the rest.
+      if (side === "server") conn.destroy();
+    } else {
+      conn.end();
+    }
+    conn.setReading(true);
+  }
+
+  #goneWhenBothClosed(): boolean {
+    if (!this.closed || this.#client.conn !== null || this.#server.conn !== null) return false;
+    this.#settleBudget();
+    this.world.budget.forget(this.#wake);
+    this.world.deadlines.remove(this);
+    this.world.flowGone(this);
+    return true;
+  }
+
+  #secure(
+    side: Side,
+    conn: Conn,
+    start: (conn: Conn, callbacks: SecureCallbacks) => () => void,
+  ): void {
+    // The handshake owns the connection until it is over.
+    conn.handler = IGNORE_EVENTS;
+    this.#cancelPending = start(conn, {
+      secured: (secured, info) => {
+        this.#cancelPending = null;
+        this.#side(side).conn = secured;
+        secured.handler = this.#handlerFor(side, secured);
+        this.#input((now) => this.session.secured(side, info, now));
+      },
+      failed: (fault) => {
+        this.#cancelPending = null;
+        this.#side(side).conn = null;
+        this.#input((now) => this.session.secureFailed(side, fault, now));
+      },
+    });
+  }
+
+  #handlerFor(side: Side, conn: Conn): ConnHandler {
+    return {
+      onData: (data) => {
+        if (this.#busy || this.closed) {
+          this.#input((now) => this.session.received(side, data, now));
+          return;
+        }
+        this.#busy = true;
+        try {
+          this.session.received(side, data, this.world.now());
+        } catch (error) {
+          this.#crash(error);
+        }
+        this.#busy = false;
+        this.#settle();
+      },
+      onEnd: () => {
+        this.#side(side).ended = true;
+        this.#input((now) => this.session.ended(side, now));
+      },
+      onDrain: () => this.#settle(),
+      onFault: (fault) => this.#input((now) => this.session.failed(side, fault, now)),
+      onClosed: () => {
+        if (this.#side(side).conn === conn) this.#side(side).conn = null;
+        this.#goneWhenBothClosed();
+      },
+    };
+  }
+
+  #input(handle: (now: Instant) => void): void {
+    if (this.closed) return;
+    if (this.#busy) {
+      this.#queue.push(() => handle(this.world.now()));
+      return;
+    }
+    this.#busy = true;
+    try {
+      handle(this.world.now());
+    } catch (error) {
+      this.#crash(error);
+    }
+    this.#busy = false;
+    this.#settle();
+  }
+
+  #crash(error: unknown): void {
+    this.world.bug(error);
+    const detail = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+    try {
+      this.session.crashed(detail, this.world.now());
+    } catch (again) {
+      this.world.bug(again);
+    }
+    this.close();
+  }
+
+  /** Handles what effects have caused, then opens or closes the reading gates. */
+  #settle(): void {
+    while (this.#queue.length > 0 && !this.closed) {
+      const next = this.#queue.shift()!;
+      this.#busy = true;
+      try {
+        next();
+      } catch (error) {
+        this.#crash(error);
+      }
+      this.#busy = false;
+    }
+    this.#queue.length = 0;
+    this.#settleBudget();
+    if (!this.closed) this.#gate();
+  }
+
+  #settleBudget(): void {
+    const held = this.closed ? 0 : this.session.heldBytes;
+    const total = held + (this.#client.conn?.pendingBytes ?? 0) + (this.#server.conn?.pendingBytes ?? 0);
+    if (total === this.#counted) return;
+    const delta = total - this.#counted;
+    this.#counted = total;
+    this.world.budget.adjust(delta);
+  }
+
+  #gate(): void {
+    const full = this.#counted > this.world.flowBufferBytes || this.world.logFull(this.#wake) ||
+      this.#overBudget();
+    for (const side of SIDES) {
+      const state = this.#side(side);
+      if (state.conn === null) continue;
+      state.conn.setReading(!full && !state.paused && !(this.#side(opposite(side)).conn?.congested ?? false));
+    }
+  }
+
+  #overBudget(): boolean {
+    if (!this.world.budget.exceeded) return false;
+    if (!this.#waiting) {
+      this.#waiting = true;
+      this.world.budget.wait(this.#wake);
+    }
+    return true;
+  }
+
+  readonly #wake = (): void => {
+    this.#waiting = false;
+    if (!this.closed) this.#settle();
+  };
+
+  #updateNextDeadline(): void {
+    let next = Infinity;
+    for (const deadline of this.#deadlines) if (deadline < next) next = deadline;
+    this.nextDeadline = next;
+  }
+
+  #side(side: Side): SideState {
+    return side === "client" ? this.#client : this.#server;
+  }
+}
+
+const SIDES: readonly Side[] = ["client", "server"];

@@ -1,0 +1,410 @@
+/**
+ * A running proxy: listeners, flows, the certificate authority and the event log, put together.
+ * Everything a flow needs of the world is given to its driver here.
+ */
+import { createHash } from "node:crypto";
+import type net from "node:net";
+import tls from "node:tls";
+import type { Authority } from "../core/authority.ts";
+import type { FlowContext, FlowEvent } from "../core/event.ts";
+import type { Instant } from "../core/instant.ts";
+import type { Decision, Question, SecureClient, SecureServer } from "../core/session.ts";
+import { compilePolicy } from "../policy/rules.ts";
+import { ProxySession, type SessionConfig, sessionConfig } from "../proxy/session.ts";
+import { InFlightBudget } from "./budget.ts";
+import { type CertificateAuthority, type Leaf, openCertificateAuthority } from "./ca_store.ts";
+import type { Conn } from "./conn.ts";
+import { Deadlines } from "./deadlines.ts";
+import { descriptorLimit } from "./descriptors.ts";
+import { Dialer } from "./dialer.ts";
+import { EventLog } from "./event_log.ts";
+import { transportFault } from "./faults.ts";
+import { type ConnCallbacks, FlowDriver, type SecureCallbacks, type World } from "./flow_driver.ts";
+import { Listener } from "./listener.ts";
+import type { Notice, PolicyFunction, ProxyCounters, ProxyEnd, ProxyOptions, RunningProxy } from "./running_proxy.ts";
+import { ServerTrust } from "./server_trust.ts";
+import { StartError } from "./start_error.ts";
+import { TcpConn } from "./tcp_conn.ts";
+import { secureClientSide, secureServerSide } from "./tls_conn.ts";
+import { TlsFailureCounters } from "./tls_failures.ts";
+
+export type { ProxyCounters, ProxyEnd, ProxyOptions, RunningProxy } from "./running_proxy.ts";
+
+/** Descriptors kept free for dials, the log and name look-ups when accepting stops. */
+const DESCRIPTOR_RESERVE = 48;
+const CA_ROTATION_CHECK_MS = 60 * 60 * 1000;
+
+/** Starts a proxy; resolves when it accepts connections. Throws a `StartError` that says what to mend. */
+export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
+  const { settings } = options;
+  const compiled = compilePolicy(settings.policy);
+  if (compiled.type === "error") throw new StartError("config_invalid", compiled.detail);
+  const [ca, trust] = await Promise.all([
+    openCertificateAuthority(settings),
+    ServerTrust.load(settings.tls),
+  ]);
+  const proxy = new ProxyWorld(options, ca, trust, options.policy ?? compiled.policy);
+  await proxy.openLog();
+  try {
+    await proxy.listen();
+  } catch (error) {
+    await proxy.closeLog();
+    throw error;
+  }
+  options.onOpened?.();
+  return {
+    listen: proxy.addresses,
+    caCertPath: ca.certPath,
+    caCertPem: ca.certPem,
+    ended: proxy.ended,
+    get counters() {
+      return proxy.counters;
+    },
+    stop: () => proxy.stop(),
+    abort: () => proxy.abort(),
+  };
+}
+
+class ProxyWorld implements World {
+  readonly deadlines: Deadlines;
+  readonly budget: InFlightBudget;
+  readonly flowBufferBytes: number;
+  readonly ended: Promise<ProxyEnd>;
+  readonly #resolveEnded: (end: ProxyEnd) => void;
+  readonly #config: SessionConfig;
+  readonly #dialer: Dialer;
+  readonly #openedAt = performance.now();
+  readonly #failures = new TlsFailureCounters();
+  readonly #contexts = new WeakMap<object, tls.SecureContext>();
+  /** Flows whose session is open. */
+  readonly #open = new Set<FlowDriver>();
+  /** All flows with a connection left, those that are flushing included. */
+  readonly #flows = new Set<FlowDriver>();
+  readonly #waitingForLog = new Set<() => void>();
+  readonly #descriptorsMax = descriptorLimit();
+  #listeners: Listener[] = [];
+  #log!: EventLog;
+  #flowNumber = 0;
+  #stopping: Promise<void> | null = null;
+  #onceDrained: (() => void) | null = null;
+  #failure: string | null = null;
+  #starved = false;
+  #bugs = 0;
+  #rotation: ReturnType<typeof setInterval> | null = null;
+
+  constructor(
+    private readonly options: ProxyOptions,
+    private readonly ca: CertificateAuthority,
+    private readonly trust: ServerTrust,
+    private readonly policy: PolicyFunction,
+  ) {
+    const { settings } = options;
+    this.#config = sessionConfig(settings, {
+      md5: (text) => createHash("md5").update(text).digest("hex"),
+      sha256: (text) => createHash("sha256").update(text).digest("hex"),
+    });
+    this.budget = new InFlightBudget(settings.limits.maxInFlightBytes);
+    this.flowBufferBytes = settings.limits.flowBufferBytes;
+    this.deadlines = new Deadlines(() => this.now(), {
+      set(delayMs, fire) {
+        const id = setTimeout(fire, delayMs);
+        return () => clearTimeout(id);
+      },
+    });
+    this.#dialer = new Dialer({
+      isSelf: (address, port) => this.#isSelf(address, port),
+      onExhausted: () => this.#starve("a dial found no free descriptor"),
+    });
+    const { promise, resolve } = Promise.withResolvers<ProxyEnd>();
+    this.ended = promise;
+    this.#resolveEnded = resolve;
+    for (const message of [...ca.notice, ...trust.notices]) this.#notice("warn", message);
+    if (settings.tls.caRotateAfterMs > 0) this.#rotateByAge();
+  }
+
+  async openLog(): Promise<void> {
+    const { settings, version, configDigest } = this.options;
+    this.#log = await EventLog.open({
+      sinks: settings.events.sinks,
+      rotateBytes: settings.events.rotateBytes,
+      sync: settings.events.sync,
+      onSinkFailure: settings.events.onSinkFailure,
+      header: { version, configDigest, openedAt: new Date().toISOString() },
+      onFailure: (message, fatal) => {
+        this.#notice("error", message);
+        if (fatal) this.#fail(message);
+      },
+    });
+    for (const message of this.#log.notices) this.#notice("warn", message);
+    this.#log.onReady = () => {
+      const waiting = [...this.#waitingForLog];
+      this.#waitingForLog.clear();
+      for (const wake of waiting) wake();
+    };
+    if (this.options.onEvent !== undefined) this.#log.subscribe(this.options.onEvent);
+  }
+
+  async closeLog(): Promise<void> {
+    await this.#log.close();
+  }
+
+  async listen(): Promise<void> {
+    try {
+      for (const address of this.options.settings.listen) {
+        this.#listeners.push(
+          await Listener.listen(address, {
+            onConnection: (socket) => this.#accept(socket),
+            onPause: (at) => this.#notice("warn", `Out of descriptors: not accepting on ${at} until some are free`),
+            onResume: (at) => this.#notice("info", `Accepting on ${at} again`),
+            onError: (message) => this.#notice("error", message),
+          }),
+        );
+      }
+    } catch (error) {
+      for (const listener of this.#listeners) listener.close();
+      throw error;
+    }
+  }
+
+  get addresses(): readonly string[] {
+    return this.#listeners.map(({ address }) => address);
+  }
+
+  get counters(): ProxyCounters {
+    const { hits, misses } = this.ca.counters;
+    const { events, dropped } = this.#log.counters;
+    return {
+      flows: this.#flowNumber,
+      openFlows: this.#open.size,
+      connectedFlows: this.#flows.size,
+      inFlightBytes: this.budget.bytes,
+      events,
+      eventsDropped: dropped,
+      leafHits: hits,
+      leafMisses: misses,
+      bugs: this.#bugs,
+    };
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  abort(): void {
+    void this.stop();
+    for (const flow of [...this.#flows]) flow.abort();
+    this.#checkDrained();
+  }
+
+  async #stop(): Promise<void> {
+    for (const listener of this.#listeners) listener.close();
+    if (this.#rotation !== null) clearInterval(this.#rotation);
+    for (const flow of [...this.#open]) flow.drain();
+    if (this.#flows.size > 0) {
+      const drained = new Promise<void>((resolve) => this.#onceDrained = resolve);
+      const timer = setTimeout(() => {
+        for (const flow of [...this.#flows]) flow.abort();
+        this.#checkDrained();
+      }, this.options.settings.timeouts.drainMs);
+      await drained;
+      clearTimeout(timer);
+    }
+    await this.#log.close();
+    this.#resolveEnded(
+      this.#failure === null
+        ? { reason: "stopped", detail: "" }
+        : { reason: "failed", detail: this.#failure },
+    );
+  }
+
+  /** Something ends the running proxy: the flows are closed and the rest of the log is written. */
+  #fail(message: string): void {
+    if (this.#failure !== null) return;
+    this.#failure = message;
+    this.abort();
+  }
+
+  #accept(socket: net.Socket): void {
+    const conn = new TcpConn(socket);
+    const context: FlowContext = {
+      flowId: `${this.#log.flowIdPrefix}${++this.#flowNumber}`,
+      clientAddr: clientAddress(socket),
+      serverHost: null,
+      serverPort: 0,
+      sequence: 0,
+    };
+    const full = this.#open.size >= this.options.settings.limits.maxFlows;
+    const flow = new FlowDriver(this, context, conn, (effects) =>
+      new ProxySession(context, effects, this.#config, full ? { refuse: "too_many_flows" } : {}));
+    if (!full) this.#open.add(flow);
+    this.#flows.add(flow);
+    flow.begin();
+    const near = this.#descriptorsMax;
+    if (near !== null && this.#flows.size * 2 + DESCRIPTOR_RESERVE > near) {
+      this.#starve(`${this.#flows.size} flows and a limit of ${near} descriptors`);
+    }
+  }
+
+  #starve(why: string): void {
+    if (this.#starved || this.#stopping !== null) return;
+    this.#starved = true;
+    this.#notice("warn", `Accepting pauses: ${why}`);
+    for (const listener of this.#listeners) listener.pause();
+  }
+
+  #isSelf(address: string, port: number): boolean {
+    return this.#listeners.some(({ bound }) => {
+      if (bound.type !== "tcp" || bound.port !== port) return false;
+      const plain = address.startsWith("::ffff:") ? address.slice("::ffff:".length) : address;
+      const loopback = plain === "::1" || plain.startsWith("127.");
+      const wildcard = bound.host === "0.0.0.0" || bound.host === "::";
+      return plain === bound.host || plain === "0.0.0.0" || plain === "::" || (wildcard && loopback) ||
+        (wildcard && ownAddresses().has(plain));
+    });
+  }
+
+  #rotateByAge(): void {
+    const check = async () => {
+      const { notice } = await this.ca.maybeRotate(Date.now());
+      if (notice !== null) this.#notice("info", notice);
+    };
+    void check();
+    this.#rotation = setInterval(check, CA_ROTATION_CHECK_MS);
+    Deno.unrefTimer(this.#rotation as unknown as number);
+  }
+
+  #notice(level: Notice["level"], message: string): void {
+    this.options.onNotice?.({ level, message });
+  }
+
+  #checkDrained(): void {
+    if (this.#flows.size === 0) this.#onceDrained?.();
+  }
+
+  // World
+
+  now(): Instant {
+    return Math.round((performance.now() - this.#openedAt) * 1e6);
+  }
+
+  decide(question: Question): Decision | Promise<Decision> {
+    return this.policy(question);
+  }
+
+  dial(target: Authority, callbacks: ConnCallbacks): () => void {
+    return this.#dialer.dial(target, callbacks);
+  }
+
+  secureServer(conn: Conn, target: Authority, options: SecureServer, callbacks: SecureCallbacks): () => void {
+    const { context, narrow } = this.trust.contextFor(options.host);
+    const sendSni = this.options.settings.tls.upstreamSniMode !== "disabled";
+    const attempt = (raw: Conn, secureContext: tls.SecureContext, onFailed: SecureCallbacks["failed"]) =>
+      secureServerSide(raw, { context: secureContext, host: options.host, sendSni, alpn: options.alpn }, {
+        secured: (secured, info) => {
+          this.trust.learned(options.host, secured.socket);
+          callbacks.secured(secured, info);
+        },
+        failed: onFailed,
+      });
+    if (!narrow) return attempt(conn, context, callbacks.failed);
+    // The roots were narrowed to the one this host used before. If that is not it any more, all of
+    // them are tried on a fresh connection before the failure is believed.
+    let cancel = attempt(conn, context, (first) => {
+      this.trust.forget(options.host);
+      cancel = this.#dialer.dial(target, {
+        opened: (again) => {
+          cancel = attempt(again, this.trust.contextFor(options.host).context, callbacks.failed);
+        },
+        failed: () => callbacks.failed(first),
+      });
+    });
+    return () => cancel();
+  }
+
+  secureClient(conn: Conn, options: SecureClient, callbacks: SecureCallbacks): () => void {
+    try {
+      const leaf = this.ca.leaf(options.host);
+      if ("error" in leaf) {
+        queueMicrotask(() => callbacks.failed({ kind: "tls", code: leaf.error, detail: leaf.detail }));
+        return () => conn.destroy();
+      }
+      return secureClientSide(conn, {
+        context: this.#contextOf(leaf),
+        alpn: options.alpn,
+        preread: options.preread,
+        certCache: leaf.cache,
+      }, callbacks);
+    } catch (error) {
+      queueMicrotask(() => callbacks.failed(transportFault(error)));
+      return () => conn.destroy();
+    }
+  }
+
+  #contextOf(leaf: Leaf): tls.SecureContext {
+    let context = this.#contexts.get(leaf.key);
+    if (context === undefined) {
+      context = tls.createSecureContext({
+        cert: leaf.certPem,
+        key: leaf.keyPem,
+        minVersion: this.options.settings.tls.profile === "strict" ? "TLSv1.3" : "TLSv1.2",
+      });
+      this.#contexts.set(leaf.key, context);
+    }
+    return context;
+  }
+
+  record(context: FlowContext, event: FlowEvent, now: Instant): void {
+    this.#log.record(context, event, now);
+  }
+
+  logFull(wake: () => void): boolean {
+    if (!this.#log.full) return false;
+    this.#waitingForLog.add(wake);
+    return true;
+  }
+
+  countTlsFailure(host: string, reason: string): { reason: number; total: number } {
+    return this.#failures.count(host, reason);
+  }
+
+  sessionClosed(flow: FlowDriver): void {
+    this.#open.delete(flow);
+  }
+
+  flowGone(flow: FlowDriver): void {
+    this.#flows.delete(flow);
+    if (this.#starved && this.#descriptorsFree()) {
+      this.#starved = false;
+      for (const listener of this.#listeners) listener.resume();
+    }
+    this.#checkDrained();
+  }
+
+  bug(error: unknown): void {
+    this.#bugs++;
+    const text = error instanceof Error ? error.stack ?? error.message : String(error);
+    this.#notice("error", `A bug in soth-mitm ended a flow; please report it: ${text}`);
+  }
+
+  /** Some room beyond the reserve, so that accepting does not flap. */
+  #descriptorsFree(): boolean {
+    return this.#descriptorsMax === null ||
+      (this.#flows.size + 8) * 2 + DESCRIPTOR_RESERVE <= this.#descriptorsMax;
+  }
+}
+
+function clientAddress(socket: net.Socket): string {
+  const { remoteAddress, remotePort } = socket;
+  if (remoteAddress === undefined) return "unix";
+  return remoteAddress.includes(":") ? `[${remoteAddress}]:${remotePort}` : `${remoteAddress}:${remotePort}`;
+}
+
+function ownAddresses(): ReadonlySet<string> {
+  try {
+    return new Set(Deno.networkInterfaces().map(({ address }) => address));
+  } catch {
+    // Without the `sys` grant only loopback and the listener's own address are known to be ours.
+    return new Set();
+  }
+}

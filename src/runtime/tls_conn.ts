@@ -1,0 +1,228 @@
+/**
+ * TLS over a `Conn`, either role. The runtime's TLSSocket has no backpressure of its own: it takes
+ * all the ciphertext there is and keeps the cleartext in native memory. So it never sees the socket:
+ * it stands on a `Feed`, which hands it one read at a time and stops when the flow stops reading.
+ */
+import { Duplex } from "node:stream";
+import tls from "node:tls";
+import type { Secured, TransportFault } from "../core/session.ts";
+import { type Conn, type ConnHandler, IGNORE_EVENTS } from "./conn.ts";
+import { tlsFault } from "./faults.ts";
+
+/** The ciphertext side of a TLSSocket: a stream over a `Conn`. */
+class Feed extends Duplex implements ConnHandler {
+  #writeDone: (() => void) | null = null;
+
+  constructor(private readonly conn: Conn, preread: Uint8Array) {
+    super({ allowHalfOpen: true, autoDestroy: false });
+    conn.handler = this;
+    if (preread.length > 0) this.push(preread);
+  }
+
+  onData(data: Uint8Array): void {
+    this.push(data);
+  }
+
+  onEnd(): void {
+    this.push(null);
+  }
+
+  onDrain(): void {
+    const done = this.#writeDone;
+    this.#writeDone = null;
+    done?.();
+  }
+
+  onFault(fault: TransportFault): void {
+    this.destroy(Object.assign(new Error(fault.detail), { code: fault.code }));
+  }
+
+  onClosed(): void {
+    if (!this.destroyed) this.destroy();
+  }
+
+  override _read(): void {}
+
+  override _write(chunk: Uint8Array, _encoding: string, done: () => void): void {
+    this.conn.write(chunk);
+    if (this.conn.congested) this.#writeDone = done;
+    else done();
+  }
+
+  override _final(done: () => void): void {
+    this.conn.end();
+    done();
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    done(error);
+  }
+}
+
+export interface TlsCallbacks {
+  secured(conn: TlsConn, info: Secured): void;
+  failed(fault: TransportFault): void;
+}
+
+export class TlsConn implements Conn {
+  handler: ConnHandler = IGNORE_EVENTS;
+  #congested = false;
+  #faulted = false;
+  #ended = false;
+
+  constructor(private readonly raw: Conn, readonly socket: tls.TLSSocket) {
+    socket.on("data", (data: Uint8Array) => this.handler.onData(data));
+    socket.on("end", () => {
+      if (this.#ended || this.#faulted) return;
+      this.#ended = true;
+      this.handler.onEnd();
+    });
+    socket.on("drain", () => {
+      this.#congested = false;
+      this.handler.onDrain();
+    });
+    socket.on("error", (error: Error) => {
+      if (this.#faulted) return;
+      this.#faulted = true;
+      this.handler.onFault(tlsFault(error));
+    });
+    socket.on("close", () => {
+      this.raw.destroy();
+      this.handler.onClosed();
+    });
+  }
+
+  get pendingBytes(): number {
+    return this.socket.writableLength + this.raw.pendingBytes;
+  }
+
+  get congested(): boolean {
+    return this.#congested;
+  }
+
+  write(data: Uint8Array): void {
+    if (this.socket.destroyed || this.socket.writableEnded) return;
+    if (!this.socket.write(data)) this.#congested = true;
+  }
+
+  end(): void {
+    if (!this.socket.destroyed && !this.socket.writableEnded) this.socket.end();
+  }
+
+  reset(): void {
+    this.raw.reset();
+    this.socket.destroy();
+  }
+
+  destroy(): void {
+    this.raw.destroy();
+    this.socket.destroy();
+  }
+
+  setReading(reading: boolean): void {
+    this.raw.setReading(reading);
+  }
+}
+
+/** Waits for the handshake of either role; gives a cancel. */
+function handshake(
+  raw: Conn,
+  socket: tls.TLSSocket,
+  securedEvent: "secure" | "secureConnect",
+  callbacks: TlsCallbacks,
+  extra: (socket: tls.TLSSocket) => Partial<Secured> | Error,
+): () => void {
+  let settled = false;
+  const fail = (error: unknown) => {
+    if (settled) return;
+    settled = true;
+    callbacks.failed(tlsFault(error));
+    raw.destroy();
+    socket.destroy();
+  };
+  socket.on("error", fail);
+  const closed = () =>
+    fail(Object.assign(new Error("The peer closed during the TLS handshake"), { code: "ECONNRESET" }));
+  socket.on("close", closed);
+  socket.once(securedEvent, () => {
+    if (settled) return;
+    const more = extra(socket);
+    if (more instanceof Error) {
+      fail(more);
+      return;
+    }
+    settled = true;
+    socket.off("error", fail);
+    socket.off("close", closed);
+    callbacks.secured(new TlsConn(raw, socket), {
+      alpn: typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : null,
+      version: socket.getProtocol() ?? "unknown",
+      cipher: socket.getCipher()?.name ?? "unknown",
+      ...more,
+    });
+  });
+  raw.setReading(true);
+  return () => {
+    if (settled) return;
+    settled = true;
+    raw.destroy();
+    socket.destroy();
+  };
+}
+
+/** The server role, towards the client. `preread` is what was read of its ClientHello. */
+export function secureClientSide(
+  raw: Conn,
+  options: {
+    readonly context: tls.SecureContext;
+    readonly alpn: readonly string[];
+    readonly preread: Uint8Array;
+    readonly certCache: "hit" | "miss";
+  },
+  callbacks: TlsCallbacks,
+): () => void {
+  const socket = new tls.TLSSocket(
+    new Feed(raw, options.preread) as never,
+    {
+      isServer: true,
+      secureContext: options.context,
+      allowHalfOpen: true,
+      ...(options.alpn.length === 0 ? {} : { ALPNProtocols: [...options.alpn] }),
+    } as tls.TLSSocketOptions,
+  );
+  return handshake(raw, socket, "secure", callbacks, () => ({ certCache: options.certCache }));
+}
+
+/** The client role, towards the server; the certificate is verified for `host`. */
+export function secureServerSide(
+  raw: Conn,
+  options: {
+    readonly context: tls.SecureContext;
+    readonly host: string;
+    readonly sendSni: boolean;
+    readonly alpn: readonly string[];
+  },
+  callbacks: TlsCallbacks,
+): () => void {
+  const isIp = options.host.includes(":") || /^[0-9.]+$/.test(options.host);
+  const socket = tls.connect(
+    {
+      socket: new Feed(raw, new Uint8Array(0)),
+      secureContext: options.context,
+      host: options.host,
+      servername: isIp || !options.sendSni ? "" : options.host,
+      rejectUnauthorized: true,
+      allowHalfOpen: true,
+      ...(options.alpn.length === 0 ? {} : { ALPNProtocols: [...options.alpn] }),
+    } as tls.ConnectionOptions,
+  );
+  return handshake(raw, socket, "secureConnect", callbacks, (secured) => {
+    // Checked here too, whatever the platform did: no request goes to a server whose name was not verified.
+    if (!secured.authorized) {
+      return Object.assign(new Error("The certificate was not verified"), {
+        code: String(secured.authorizationError ?? "CERT_NOT_VERIFIED"),
+      });
+    }
+    return tls.checkServerIdentity(options.host, secured.getPeerCertificate()) ?? {};
+  });
+}
