@@ -7,7 +7,6 @@
  * broken body counts as empty. GREASE values (RFC 8701) are dropped everywhere: they mean nothing and
  * differ at each connection.
  */
-export { isHttp2Preface, type Likeness, looksLikeHttp } from "./sniff.ts";
 
 /** What a client offers. Lists keep the order of the wire. */
 export interface ClientHello {
