@@ -11,7 +11,7 @@
 import { dirname, join } from "node:path";
 import { buildAuthority, serialNumber } from "../tls/certificate.ts";
 import { decodePem, encodePem } from "../tls/pem.ts";
-import { type KeyKind, makeKeyPair, random, sha1, signerFor } from "./ca_keys.ts";
+import { type KeyKind, makeKeyPair, random, sha1, sha256Hex, signerFor } from "./ca_keys.ts";
 import { type CaMaterial, readCaMaterial, unusable } from "./ca_material.ts";
 import { StartError } from "./start_error.ts";
 
@@ -45,7 +45,6 @@ export async function openManagedCa(files: CaFiles, recipe: CaRecipe, nowMs: num
   const found = await readWhole(files);
   if (found !== null) return { material: found, notice: [] };
   return await underLock(files, async () => {
-    await removeLeftovers(files);
     const state = await readFiles(files, { anyMode: false });
     if (state === null) {
       const material = await makeCa(files, recipe, nowMs);
@@ -76,7 +75,6 @@ export async function rotateManagedCa(
   expected: string | null,
 ): Promise<ManagedCa & { readonly rotated: boolean; readonly previousCertPath: string | null }> {
   return await underLock(files, async () => {
-    await removeLeftovers(files);
     // A key that others could read is a reason to rotate, not an obstacle to it.
     const state = await readFiles(files, { anyMode: true });
     if (state === null) {
@@ -87,7 +85,7 @@ export async function rotateManagedCa(
       if (!state.certIsCurrent) await replaceFile(files.certPath, state.material.certPem, 0o644);
       return { material: state.material, notice: [], rotated: false, previousCertPath: null };
     }
-    const previousCertPath = join(files.directory, `ca-${state.material.fingerprint.slice(0, 16)}.pem`);
+    const previousCertPath = setAsidePath(files, state.material.certPem);
     await replaceFile(previousCertPath, state.material.certPem, 0o644);
     const material = await makeCa(files, recipe, nowMs);
     return { material, notice: [], rotated: true, previousCertPath };
@@ -156,9 +154,17 @@ async function readFiles(files: CaFiles, options: { anyMode: boolean }): Promise
     // A certificate that was issued anew for the same key is as good as the first.
     return { material: readCaMaterial({ certPath, certText, keyPath, keyText }), certIsCurrent: true };
   } catch (error) {
-    if (embedded === null) throw error;
+    // Only what a rotation set aside is known to be ours to overwrite; any other certificate is a user's mistake.
+    const setAside = await readIfThere(setAsidePath(files, certText), { secret: false });
+    if (embedded === null || setAside === null) throw error;
     return fromKeyFile();
   }
+}
+
+/** Where a rotation puts the certificate it replaces. */
+function setAsidePath(files: CaFiles, certText: string): string {
+  const der = decodePem(certText)?.[0]?.der ?? new Uint8Array();
+  return join(files.directory, `ca-${sha256Hex(der).slice(0, 16)}.pem`);
 }
 
 async function makeCa(files: CaFiles, recipe: CaRecipe, nowMs: number): Promise<CaMaterial> {
@@ -192,39 +198,51 @@ const LOCK_PATIENCE_MS = 15_000;
 const LOCK_RETRY_MS = 20;
 
 async function underLock<T>(files: CaFiles, work: () => Promise<T>): Promise<T> {
-  const lockPath = join(files.directory, "lock");
   try {
     await Deno.mkdir(files.directory, { recursive: true, mode: 0o700 });
   } catch (error) {
     throw fileError(files.directory, "create", error);
   }
+  using _lock = await takeLock(join(files.directory, "lock"));
+  await removeLeftovers(files);
+  return await work();
+}
+
+async function takeLock(path: string): Promise<Deno.FsFile> {
+  let lock: Deno.FsFile | null = null;
   try {
-    using lock = await Deno.open(lockPath, { write: true, create: true, mode: 0o600 });
+    lock = await Deno.open(path, { write: true, create: true, mode: 0o600 });
     for (let waitedMs = 0; !await lock.tryLock(true); waitedMs += LOCK_RETRY_MS) {
       if (waitedMs >= LOCK_PATIENCE_MS) {
-        throw unusable(lockPath, "another process has held this lock for 15 seconds", "stop that process");
+        throw unusable(path, "another process has held this lock for 15 seconds", "stop that process");
       }
       await new Promise((resolve) => setTimeout(resolve, LOCK_RETRY_MS));
     }
-    return await work();
+    return lock;
   } catch (error) {
-    throw fileError(lockPath, "lock", error);
+    lock?.close();
+    throw fileError(path, "lock", error);
   }
 }
 
-const TEMPORARY_SUFFIX = ".tmp";
+/** What `replaceFile` calls its temporary files. */
+const TEMPORARY_NAME = /^ca(-[0-9a-f]{16})?\.(pem|key)\.[0-9a-f-]{36}\.tmp$/;
 
 /** Temporary files of processes that were killed; call under the lock. */
 async function removeLeftovers(files: CaFiles): Promise<void> {
-  for await (const entry of Deno.readDir(files.directory)) {
-    if (!entry.isFile || !entry.name.endsWith(TEMPORARY_SUFFIX)) continue;
-    await Deno.remove(join(files.directory, entry.name));
+  try {
+    for await (const entry of Deno.readDir(files.directory)) {
+      if (!entry.isFile || !TEMPORARY_NAME.test(entry.name)) continue;
+      await Deno.remove(join(files.directory, entry.name));
+    }
+  } catch (error) {
+    throw fileError(files.directory, "read", error);
   }
 }
 
 /** Readers see the old content or the new one, whole; a crash leaves one of the two. */
 async function replaceFile(path: string, text: string, mode: number): Promise<void> {
-  const temporary = `${path}.${crypto.randomUUID()}${TEMPORARY_SUFFIX}`;
+  const temporary = `${path}.${crypto.randomUUID()}.tmp`;
   try {
     try {
       // The mode is the file's from its first instant; Windows has access lists inherited from the directory.
@@ -292,8 +310,12 @@ function refuseSharedKey(path: string, { mode }: Deno.FileInfo): void {
 function fileError(path: string, action: "read" | "write" | "create" | "lock", error: unknown): StartError {
   if (error instanceof StartError) return error;
   if (error instanceof Deno.errors.NotCapable) {
-    const grant = action === "read" ? "--allow-read" : "--allow-write";
-    return unusable(path, `this process was not granted it`, `start it with ${grant}=${path}`, error);
+    // What is written is written beside its name first, so the grant is for the directory.
+    const directory = action === "create" ? path : dirname(path);
+    const grants = action === "read"
+      ? `--allow-read=${path}`
+      : `--allow-read=${directory} --allow-write=${directory}`;
+    return unusable(path, `this process has no permission to ${action} it`, `start it with ${grants}`, error);
   }
   if (error instanceof Deno.errors.NotFound) {
     return unusable(path, "there is no such file", "name one that exists", error);

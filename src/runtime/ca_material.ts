@@ -31,11 +31,7 @@ export interface CaTexts {
 /** The pair, whatever its dates: it is well formed, and the key is the certificate's. Throws StartError. */
 export function readCaMaterial(texts: CaTexts): CaMaterial {
   const { certPath, keyPath } = texts;
-  const certDer = readOnlyCertificate(texts.certText, certPath);
-  const facts = readCertificate(certDer);
-  if (facts === null) {
-    throw unusable(certPath, "its CERTIFICATE block is no X.509 certificate", "write the file anew");
-  }
+  const { der: certDer, facts } = readPublicCertificate(texts.certText, certPath);
   const { key, signer } = readKey(texts.keyText, keyPath);
   if (!signerMatches(signer, certDer)) {
     throw unusable(
@@ -58,6 +54,17 @@ export function readCaMaterial(texts: CaTexts): CaMaterial {
     key,
     signer,
   };
+}
+
+/** The one certificate of a PEM text. Throws StartError. */
+export function readPublicCertificate(
+  text: string,
+  path: string,
+): { der: Uint8Array; facts: CertificateFacts } {
+  const der = readOnlyCertificate(text, path);
+  const facts = readCertificate(der);
+  if (facts !== null) return { der, facts };
+  throw unusable(path, "its CERTIFICATE block is no X.509 certificate", "write the file anew");
 }
 
 /** Throws StartError where the pair may not issue leaves at this time. `renewal` says how to get one that may. */

@@ -49,12 +49,9 @@ function parseAscii(host: string): CertificateName | NameError {
   const text = (host.endsWith(".") ? host.slice(0, -1) : host).toLowerCase();
   if (text === "") return failure("empty_name", host, "a host name or an IP address is needed");
   if (text.length > MAX_NAME_LENGTH) return tooLong(host);
-  if (/^[0-9.]+$/.test(text) && text.includes(".")) {
-    const address = readIpv4(text);
-    return address === null
-      ? failure("malformed_address", host, "an IPv4 address is four numbers from 0 to 255")
-      : { kind: "ip", text, address };
-  }
+  // Other spellings of addresses (`127.1`, `0x7f.0.0.1`) are names to whoever verifies the certificate.
+  const address = readIpv4(text);
+  if (address !== null) return { kind: "ip", text, address };
   const labels = text.split(".");
   for (const [index, label] of labels.entries()) {
     if (label === "*" && index === 0) {
