@@ -2,12 +2,14 @@
  * Redaction of field values (RFC 9110 §5) before anything is written: the name, the order and the
  * number of bytes stay, the value does not.
  */
-import type { Field } from "../http/fields.ts";
+
+/** `http/fields.ts` calls this a `Field`; the log comes before HTTP and only needs its shape. */
+type FieldLine = readonly [name: string, value: string];
 
 /** `names` are in lower case. Values are latin-1, so a value's length is its number of bytes. */
-export function redactFields(fields: readonly Field[], names: ReadonlySet<string>): readonly Field[] {
+export function redactFields(fields: readonly FieldLine[], names: ReadonlySet<string>): readonly FieldLine[] {
   if (names.size === 0) return fields;
-  let redacted: Field[] | null = null;
+  let redacted: FieldLine[] | null = null;
   for (let index = 0; index < fields.length; index++) {
     const [name, value] = fields[index]!;
     if (!names.has(name.toLowerCase())) continue;

@@ -72,7 +72,7 @@ export class IndexFile {
         const name = segmentName(baseName(logPath), segment);
         let rows = "";
         for await (const line of readLines(file, start)) {
-          if (!line.whole) break;
+          if (line.end !== "newline") break;
           const rowStart = indexRowStartOf(JSON.parse(decoder.decode(line.bytes)));
           if (rowStart !== null) rows += indexRow(rowStart, name, line.byteOffset, line.bytes.length + 1);
           if (rows.length < 64 << 10) continue;

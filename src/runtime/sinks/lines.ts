@@ -13,13 +13,14 @@ export interface RawLine {
   /** Without the line end. Valid until the next line is asked for. */
   readonly bytes: Uint8Array;
   readonly byteOffset: number;
-  /** False only for the last line of a file, when no line end follows it. */
-  readonly whole: boolean;
+  /** `file`: the last line of a file, when no line end follows it. `limit`: the line is too long to be one. */
+  readonly end: "newline" | "file" | "limit";
 }
 
-/** The lines from an offset on. A line over `MAX_LINE_BYTES` is given in its first part and ends the reading. */
+/** The lines from an offset on. A line over `MAX_LINE_BYTES` is given in part and ends the reading. */
 export async function* readLines(file: SeekableReader, fromOffset = 0): AsyncGenerator<RawLine> {
-  await file.seek(fromOffset, Deno.SeekMode.Start);
+  // Standard input cannot seek.
+  if (fromOffset > 0) await file.seek(fromOffset, Deno.SeekMode.Start);
   let buffer = new Uint8Array(256 << 10);
   let length = 0;
   let offset = fromOffset;
@@ -33,7 +34,7 @@ export async function* readLines(file: SeekableReader, fromOffset = 0): AsyncGen
     for (;;) {
       const end = buffer.subarray(0, length).indexOf(10, searchFrom);
       if (end < 0) break;
-      yield { bytes: buffer.subarray(start, end), byteOffset: offset + start, whole: true };
+      yield { bytes: buffer.subarray(start, end), byteOffset: offset + start, end: "newline" };
       start = end + 1;
       searchFrom = start;
     }
@@ -41,12 +42,15 @@ export async function* readLines(file: SeekableReader, fromOffset = 0): AsyncGen
     length -= start;
     offset += start;
     if (length < buffer.length) continue;
-    if (length >= MAX_LINE_BYTES) break;
+    if (length >= MAX_LINE_BYTES) {
+      yield { bytes: buffer.subarray(0, length), byteOffset: offset, end: "limit" };
+      return;
+    }
     const larger = new Uint8Array(buffer.length * 2);
     larger.set(buffer);
     buffer = larger;
   }
-  if (length > 0) yield { bytes: buffer.subarray(0, length), byteOffset: offset, whole: false };
+  if (length > 0) yield { bytes: buffer.subarray(0, length), byteOffset: offset, end: "file" };
 }
 
 export interface FileTail {

@@ -1,0 +1,169 @@
+/**
+ * What each kind of event says in its attributes, as the contract's table has it. Further attributes are
+ * allowed (adding one is no breaking change); those named here are there and of their type.
+ */
+import type { AttributeValue, EventKind } from "../core/event.ts";
+import { EXCHANGE_OUTCOMES } from "../core/event.ts";
+import { CLOSE_REASONS } from "../core/close_reason.ts";
+import { DECISION_REASONS } from "../core/session.ts";
+
+interface Rule {
+  /** Completes "attribute x is not …". */
+  readonly expected: string;
+  readonly optional?: true;
+  test(value: AttributeValue): boolean;
+}
+
+/** What is wrong with the attributes of an event; null: nothing. */
+export function attributeFault(
+  kind: EventKind,
+  attributes: Readonly<Record<string, AttributeValue>>,
+): { name: string; detail: string } | null {
+  const rules = ATTRIBUTE_RULES[kind];
+  for (const name in rules) {
+    const rule = rules[name]!;
+    const value = Object.hasOwn(attributes, name) ? attributes[name]! : undefined;
+    if (value === undefined) {
+      if (rule.optional) continue;
+      return { name, detail: `${kind} has no attribute ${name}` };
+    }
+    if (!rule.test(value)) return { name, detail: `attribute ${name} of ${kind} is not ${rule.expected}` };
+  }
+  return null;
+}
+
+const text: Rule = { expected: "a string", test: (value) => typeof value === "string" };
+const flag: Rule = { expected: "true or false", test: (value) => typeof value === "boolean" };
+const count: Rule = { expected: "a whole number from 0 on", test: isCount };
+const ordinal: Rule = {
+  expected: "a whole number from 1 on",
+  test: (value) => isCount(value) && value !== 0,
+};
+const texts: Rule = {
+  expected: "an array of strings",
+  test: (value) => Array.isArray(value) && value.every((element) => typeof element === "string"),
+};
+const fieldLines: Rule = {
+  expected: "an array of [name, value]",
+  test: (value) =>
+    Array.isArray(value) &&
+    value.every((line) =>
+      Array.isArray(line) && line.length === 2 && line.every((part) => typeof part === "string")
+    ),
+};
+const base64: Rule = {
+  expected: "padded base64",
+  test: (value) =>
+    typeof value === "string" && value.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(value),
+};
+
+function oneOf(values: readonly string[]): Rule {
+  return {
+    expected: `one of ${values.join(", ")}`,
+    test: (value) => typeof value === "string" && values.includes(value),
+  };
+}
+
+function orNull(rule: Rule): Rule {
+  return { expected: `${rule.expected} or null`, test: (value) => value === null || rule.test(value) };
+}
+
+function optional(rule: Rule): Rule {
+  return { ...rule, optional: true };
+}
+
+function isCount(value: AttributeValue): boolean {
+  return typeof value === "number" && Number.isInteger(value) && value >= 0;
+}
+
+const side = oneOf(["client", "server"]);
+const bodyChunk = {
+  exchange_id: ordinal,
+  offset: count,
+  bytes: ordinal,
+  data: optional(text),
+  data_base64: optional(base64),
+};
+const trailers = { exchange_id: ordinal, headers: fieldLines };
+
+const ATTRIBUTE_RULES: Readonly<Record<EventKind, Readonly<Record<string, Rule>>>> = {
+  connect_received: { authority: text, method: text },
+  connect_parse_failed: { code: text, detail: text },
+  connect_decision: {
+    action: oneOf(["intercept", "tunnel", "block"]),
+    reason: oneOf(DECISION_REASONS),
+    rule_id: optional(text),
+    sni: optional(text),
+  },
+  tls_client_hello: {
+    alpn: texts,
+    ja3: text,
+    ja4: text,
+    pq_offered: flag,
+    sni: optional(text),
+    versions: texts,
+  },
+  tls_handshake_started: { side },
+  tls_handshake_succeeded: {
+    side,
+    alpn: orNull(text),
+    cipher: text,
+    version: text,
+    cert_cache: optional(oneOf(["hit", "miss"])),
+  },
+  tls_handshake_failed: {
+    side,
+    normalized_reason: oneOf([
+      "unknown_ca",
+      "cert_validation",
+      "handshake",
+      "timeout",
+      "eof_or_reset",
+      "other",
+    ]),
+    raw_provider_error: text,
+    provider_identity: text,
+    source_confidence: oneOf(["authoritative", "inferred"]),
+  },
+  request_headers: {
+    exchange_id: ordinal,
+    method: text,
+    target: text,
+    scheme: text,
+    authority: text,
+    version: text,
+    headers: fieldLines,
+  },
+  request_body_chunk: bodyChunk,
+  request_trailers: trailers,
+  response_headers: {
+    exchange_id: ordinal,
+    status: {
+      expected: "a status code",
+      test: (value) => typeof value === "number" && Number.isInteger(value) && value >= 100 && value <= 999,
+    },
+    version: text,
+    headers: fieldLines,
+    interim: optional({ expected: "true", test: (value) => value === true }),
+  },
+  response_body_chunk: bodyChunk,
+  response_trailers: trailers,
+  exchange_completed: {
+    exchange_id: ordinal,
+    outcome: oneOf(EXCHANGE_OUTCOMES),
+    duration_ns: count,
+    request_body_bytes: count,
+    request_head_bytes: count,
+    response_body_bytes: count,
+    response_head_bytes: count,
+    ttfb_ns: orNull(count),
+  },
+  observer_stopped: { observer: text, reason: text },
+  stream_closed: {
+    bytes_from_client: count,
+    bytes_from_server: count,
+    duration_ns: count,
+    reason_code: oneOf(CLOSE_REASONS),
+    reason_detail: optional(text),
+  },
+};
