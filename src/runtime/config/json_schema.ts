@@ -1,0 +1,111 @@
+/** `config schema`: the table of settings as JSON Schema, draft 2020-12, for editors and other checkers. */
+import { ACTIONS, type Descriptor, DESCRIPTORS, type ListItem } from "./schema.ts";
+import { DURATION_PATTERN, formatDuration, formatSize, SIZE_PATTERN } from "./units.ts";
+import {
+  allowedText,
+  FIELD_NAME_PATTERN,
+  RULE_HOSTS_MAX,
+  RULE_ID_CHARACTERS_MAX,
+  RULE_PORTS_MAX,
+} from "./values.ts";
+
+export type JsonSchema = { [key: string]: unknown };
+
+export function configSchema(): JsonSchema {
+  const root: Section = { $schema: { type: "string", description: "Where an editor finds this schema." } };
+  for (const descriptor of DESCRIPTORS) {
+    const path = descriptor.key.split(".");
+    const name = path.pop() ?? "";
+    let section = root;
+    for (const part of path) {
+      const object = (section[part] ??= objectSchema({})) as { properties: Section };
+      section = object.properties;
+    }
+    section[name] = { description: describe(descriptor), ...schemaOf(descriptor) };
+  }
+  return {
+    $schema: "https://json-schema.org/draft/2020-12/schema",
+    title: "soth-mitm configuration",
+    ...objectSchema(root),
+  };
+}
+
+type Section = { [name: string]: JsonSchema };
+
+function objectSchema(properties: Section): JsonSchema {
+  return { type: "object", additionalProperties: false, properties };
+}
+
+function describe(descriptor: Descriptor): string {
+  return `${descriptor.why} Allowed: ${allowedText(descriptor)}.`;
+}
+
+function schemaOf(descriptor: Descriptor): JsonSchema {
+  switch (descriptor.type) {
+    case "duration":
+      return { type: "string", pattern: DURATION_PATTERN, default: formatDuration(descriptor.default) };
+    case "size": {
+      const range = { type: "integer", minimum: descriptor.min, maximum: descriptor.max };
+      const zero = descriptor.zero === undefined ? [] : [{ const: 0 }];
+      const size = formatSize(descriptor.default);
+      return {
+        anyOf: [...zero, range, { type: "string", pattern: SIZE_PATTERN }],
+        default: size === String(descriptor.default) ? descriptor.default : size,
+      };
+    }
+    case "count":
+      return {
+        type: "integer",
+        minimum: descriptor.min,
+        maximum: descriptor.max,
+        default: descriptor.default,
+      };
+    case "choice":
+      return { enum: [...descriptor.choices], default: descriptor.default };
+    case "text":
+      return {
+        type: "string",
+        minLength: 1,
+        maxLength: descriptor.maxCharacters,
+        default: descriptor.default,
+      };
+    case "choice_or_path":
+      return { type: "string", minLength: 1, default: descriptor.default };
+    case "directory":
+    case "optional_path":
+      return { type: "string", minLength: 1 };
+    case "list":
+      return {
+        type: "array",
+        items: itemSchema(descriptor.item),
+        minItems: descriptor.minItems,
+        maxItems: descriptor.maxItems,
+        default: [...descriptor.default],
+      };
+    case "rules":
+      return { type: "array", items: ruleSchema(), maxItems: descriptor.maxItems, default: [] };
+  }
+}
+
+function itemSchema(item: ListItem): JsonSchema {
+  return item === "field_name"
+    ? { type: "string", pattern: FIELD_NAME_PATTERN }
+    : { type: "string", minLength: 1 };
+}
+
+function ruleSchema(): JsonSchema {
+  return {
+    ...objectSchema({
+      id: { type: "string", minLength: 1, maxLength: RULE_ID_CHARACTERS_MAX },
+      hosts: { type: "array", items: itemSchema("pattern"), minItems: 1, maxItems: RULE_HOSTS_MAX },
+      ports: {
+        type: "array",
+        items: { type: "integer", minimum: 1, maximum: 65_535 },
+        minItems: 1,
+        maxItems: RULE_PORTS_MAX,
+      },
+      action: { enum: [...ACTIONS] },
+    }),
+    required: ["id", "hosts", "action"],
+  };
+}

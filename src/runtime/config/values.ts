@@ -1,0 +1,326 @@
+/**
+ * From a node to the value of a setting, or to problems that say what was found and what is allowed.
+ * One function per kind of setting; the limits come from the table in `schema.ts`.
+ */
+import { resolve } from "node:path";
+import type { Action } from "../../core/session.ts";
+import type { PolicyRule } from "../../core/settings.ts";
+import { parsePattern } from "../../policy/pattern.ts";
+import { ADDRESS_FORMS, formatListenAddress, parseListenAddress } from "./address.ts";
+import { type ConfigNode, type ConfigTable, describeNode, quote } from "./node.ts";
+import { ACTIONS, type Descriptor, type ListItem } from "./schema.ts";
+import { didYouMean } from "./suggest.ts";
+import { formatDuration, formatSize, parseDuration, parseSize } from "./units.ts";
+
+export type SettingValue = string | number | null | readonly string[] | readonly PolicyRule[];
+
+/** Where a node came from: who is told of a problem, and what relative paths are relative to. */
+export interface ValueContext {
+  readonly baseDirectory: string;
+  report(line: number, key: string, detail: string): undefined;
+}
+
+/** Undefined when a problem was reported. */
+export function readValue(
+  descriptor: Descriptor,
+  node: ConfigNode,
+  context: ValueContext,
+): SettingValue | undefined {
+  const refuse = (detail: string): undefined => context.report(node.line, descriptor.key, detail);
+  const refuseAs = (allowed: string, hint = ""): undefined =>
+    refuse(`found ${describeNode(node)}; allowed: ${allowed}${hint}`);
+
+  switch (descriptor.type) {
+    case "duration":
+    case "size":
+    case "count":
+      return readRanged(descriptor, node) ?? refuseAs(allowedText(descriptor));
+    case "choice":
+      if (node.type === "string" && descriptor.choices.includes(node.value)) return node.value;
+      return refuseAs(
+        allowedText(descriptor),
+        node.type === "string" ? didYouMean(node.value, descriptor.choices) : "",
+      );
+    case "text": {
+      // deno-lint-ignore no-control-regex
+      if (node.type !== "string" || /[\x00-\x1f\x7f]/.test(node.value)) {
+        return refuseAs(allowedText(descriptor));
+      }
+      const characters = [...node.value].length;
+      return characters >= 1 && characters <= descriptor.maxCharacters
+        ? node.value
+        : refuseAs(allowedText(descriptor));
+    }
+    case "choice_or_path":
+      if (node.type === "string" && descriptor.choices.includes(node.value)) return node.value;
+      return readPath(node, context) ?? refuseAs(allowedText(descriptor));
+    case "directory":
+    case "optional_path":
+      return readPath(node, context) ?? refuseAs(allowedText(descriptor));
+    case "list":
+      return readList(descriptor, node, context);
+    case "rules":
+      return readRules(descriptor, node, context);
+  }
+}
+
+/** What a setting takes, in words: error messages, `config --help` and the README say the same. */
+export function allowedText(descriptor: Descriptor): string {
+  switch (descriptor.type) {
+    case "duration":
+      return ranged(descriptor, formatDuration, 'such as "500ms", "30s", "5m", "2h", "1d"');
+    case "size":
+      return ranged(descriptor, formatSize, 'a number of bytes or a text such as "64KiB", "1MiB", "10kB"');
+    case "count":
+      return ranged(descriptor, String, "a whole number");
+    case "choice":
+      return descriptor.choices.map((choice) => JSON.stringify(choice)).join(", ");
+    case "text":
+      return `1 to ${descriptor.maxCharacters} characters`;
+    case "choice_or_path":
+      return `${descriptor.choices.map((choice) => JSON.stringify(choice)).join(", ")} or the path of a file`;
+    case "directory":
+      return "the path of a directory";
+    case "optional_path":
+      return "the path of a file";
+    case "list":
+      return `a list of ${descriptor.minItems} to ${descriptor.maxItems}: ${ITEMS[descriptor.item].allowed}`;
+    case "rules":
+      return `a list of at most ${descriptor.maxItems} tables {id, hosts, ports?, action}`;
+  }
+}
+
+function ranged(
+  { min, max, zero }: { min: number; max: number; zero?: string },
+  format: (value: number) => string,
+  form: string,
+): string {
+  const range = `${format(min)} to ${format(max)}`;
+  return `${zero === undefined ? "" : `${format(0)} (${zero}) or `}${range}, ${form}`;
+}
+
+function readRanged(
+  descriptor: Extract<Descriptor, { type: "duration" | "size" | "count" }>,
+  node: ConfigNode,
+): number | undefined {
+  let value: number | null = null;
+  if (node.type === "string") {
+    if (descriptor.type === "duration") value = parseDuration(node.value);
+    if (descriptor.type === "size") value = parseSize(node.value);
+  } else if (node.type === "number" && descriptor.type !== "duration") value = node.value;
+  if (value === null || !Number.isSafeInteger(value)) return undefined;
+  if (value === 0 && descriptor.zero !== undefined) return 0;
+  return value >= descriptor.min && value <= descriptor.max ? value : undefined;
+}
+
+const PATH_CHARACTERS_MAX = 4_096;
+
+function readPath(node: ConfigNode, context: ValueContext): string | undefined {
+  if (node.type !== "string" || node.value === "" || node.value.includes("\0")) return undefined;
+  if (node.value.length > PATH_CHARACTERS_MAX) return undefined;
+  return resolve(context.baseDirectory, node.value);
+}
+
+/** The value an element stands for, or what is wrong with it. */
+type ItemResult = { readonly value: string } | { readonly detail: string };
+
+interface ItemKind {
+  readonly allowed: string;
+  read(text: string, context: ValueContext): ItemResult;
+  /** Whether two equal elements are a mistake. */
+  repeats(value: string): boolean;
+}
+
+/** A token of RFC 9110 §5.6.2; also the `pattern` of field names in the JSON Schema. */
+export const FIELD_NAME_PATTERN = "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$";
+const FIELD_NAME = new RegExp(FIELD_NAME_PATTERN);
+
+const ITEMS: Readonly<Record<ListItem, ItemKind>> = {
+  address: {
+    allowed: ADDRESS_FORMS,
+    read(text, context) {
+      const address = parseListenAddress(text);
+      if (address.type === "error") {
+        return { detail: `found ${quote(text)}: ${address.detail}; allowed: ${ADDRESS_FORMS}` };
+      }
+      if (address.type === "tcp") return { value: formatListenAddress(address) };
+      return { value: `unix:${resolve(context.baseDirectory, address.path)}` };
+    },
+    repeats: (value) => value.startsWith("unix:") || !value.endsWith(":0"),
+  },
+  pattern: {
+    allowed: 'a host, a glob, an IP or a CIDR, each with an optional :port, such as "*.example.com:443"',
+    read: readPattern,
+    repeats: () => false,
+  },
+  sink: {
+    allowed: 'the path of a file, "-" for standard output, or unix:/path',
+    read(text, context) {
+      if (text === "-") return { value: text };
+      const unix = text.startsWith("unix:");
+      const path = unix ? text.slice("unix:".length) : text;
+      const scheme = unix ? undefined : /^([A-Za-z][A-Za-z0-9+.-]*):\/\//.exec(text)?.[1];
+      if (path === "" || path.includes("\0") || path.length > PATH_CHARACTERS_MAX || scheme !== undefined) {
+        const unknown = scheme === undefined ? "" : `: there are no ${scheme} sinks`;
+        return { detail: `found ${quote(text)}${unknown}; allowed: ${this.allowed}` };
+      }
+      return { value: `${unix ? "unix:" : ""}${resolve(context.baseDirectory, path)}` };
+    },
+    repeats: () => true,
+  },
+  field_name: {
+    allowed: "names of header fields",
+    read(text) {
+      if (FIELD_NAME.test(text)) return { value: text.toLowerCase() };
+      return { detail: `found ${quote(text)}; allowed: the name of a header field, such as "authorization"` };
+    },
+    repeats: () => false,
+  },
+};
+
+function readPattern(text: string): ItemResult {
+  const pattern = parsePattern(text);
+  return pattern.type === "error" ? { detail: pattern.detail } : { value: text.trim() };
+}
+
+function readList(
+  descriptor: Extract<Descriptor, { type: "list" }>,
+  node: ConfigNode,
+  context: ValueContext,
+): readonly string[] | undefined {
+  const { minItems, maxItems } = descriptor;
+  if (node.type !== "list" || node.items.length < minItems || node.items.length > maxItems) {
+    context.report(
+      node.line,
+      descriptor.key,
+      `found ${describeNode(node)}; allowed: ${allowedText(descriptor)}`,
+    );
+    return undefined;
+  }
+  const kind = ITEMS[descriptor.item];
+  const values = readItems(descriptor.key, kind, node.items, context);
+  if (values === undefined) return undefined;
+  const repeated = values.findIndex((value, index) => kind.repeats(value) && values.indexOf(value) < index);
+  if (repeated >= 0) {
+    context.report(
+      node.items[repeated]?.line ?? node.line,
+      `${descriptor.key}[${repeated}]`,
+      `${quote(values[repeated] ?? "")} is listed twice; name it once`,
+    );
+    return undefined;
+  }
+  return values;
+}
+
+function readItems(
+  key: string,
+  kind: ItemKind,
+  items: readonly ConfigNode[],
+  context: ValueContext,
+): readonly string[] | undefined {
+  const values: string[] = [];
+  for (const [index, item] of items.entries()) {
+    const result = item.type === "string"
+      ? kind.read(item.value, context)
+      : { detail: `found ${describeNode(item)}; allowed: ${kind.allowed}` };
+    if ("value" in result) values.push(result.value);
+    else context.report(item.line, `${key}[${index}]`, result.detail);
+  }
+  return values.length === items.length ? values : undefined;
+}
+
+const RULE_KEYS = ["id", "hosts", "ports", "action"] as const;
+export const RULE_ID_CHARACTERS_MAX = 128;
+export const RULE_HOSTS_MAX = 10_000;
+export const RULE_PORTS_MAX = 1_024;
+
+function readRules(
+  descriptor: Extract<Descriptor, { type: "rules" }>,
+  node: ConfigNode,
+  context: ValueContext,
+): readonly PolicyRule[] | undefined {
+  if (node.type !== "list" || node.items.length > descriptor.maxItems) {
+    context.report(
+      node.line,
+      descriptor.key,
+      `found ${describeNode(node)}; allowed: ${allowedText(descriptor)}`,
+    );
+    return undefined;
+  }
+  const rules: PolicyRule[] = [];
+  for (const [index, item] of node.items.entries()) {
+    const key = `${descriptor.key}[${index}]`;
+    if (item.type !== "table") {
+      context.report(
+        item.line,
+        key,
+        `found ${describeNode(item)}; allowed: a table of ${RULE_KEYS.join(", ")}`,
+      );
+      continue;
+    }
+    const rule = readRule(key, item, context);
+    if (rule !== undefined) rules.push(rule);
+  }
+  return rules.length === node.items.length ? rules : undefined;
+}
+
+function readRule(key: string, table: ConfigTable, context: ValueContext): PolicyRule | undefined {
+  let faults = 0;
+  const refuse = (name: string, node: ConfigNode | undefined, allowed: string) => {
+    faults++;
+    const found = node === undefined ? "it is missing" : `found ${describeNode(node)}`;
+    context.report(node?.line ?? table.line, `${key}.${name}`, `${found}; allowed: ${allowed}`);
+  };
+  for (const [name, node] of table.entries) {
+    if (RULE_KEYS.some((known) => known === name)) continue;
+    faults++;
+    context.report(node.line, `${key}.${name}`, `unknown key${didYouMean(name, RULE_KEYS)}`);
+  }
+
+  const id = table.entries.get("id");
+  const idText = id?.type === "string" ? id.value : "";
+  if (idText === "" || idText.length > RULE_ID_CHARACTERS_MAX) {
+    refuse("id", id, `a text of 1 to ${RULE_ID_CHARACTERS_MAX} characters`);
+  }
+
+  const hosts = table.entries.get("hosts");
+  let patterns: readonly string[] | undefined;
+  if (hosts?.type !== "list" || hosts.items.length === 0 || hosts.items.length > RULE_HOSTS_MAX) {
+    refuse("hosts", hosts, `a list of 1 to ${RULE_HOSTS_MAX}: ${ITEMS.pattern.allowed}`);
+  } else {
+    patterns = readItems(`${key}.hosts`, ITEMS.pattern, hosts.items, context);
+    if (patterns === undefined) faults++;
+  }
+
+  const ports = table.entries.get("ports");
+  const portNumbers: number[] = [];
+  if (ports !== undefined) {
+    const allowed = `a list of 1 to ${RULE_PORTS_MAX} whole numbers from 1 to 65535`;
+    if (ports.type !== "list" || ports.items.length === 0 || ports.items.length > RULE_PORTS_MAX) {
+      refuse("ports", ports, allowed);
+    } else {
+      for (const [index, port] of ports.items.entries()) {
+        if (
+          port.type === "number" && Number.isInteger(port.value) && port.value >= 1 && port.value <= 65_535
+        ) {
+          portNumbers.push(port.value);
+        } else refuse(`ports[${index}]`, port, "a whole number from 1 to 65535");
+      }
+    }
+  }
+
+  const action = table.entries.get("action");
+  const known = ACTIONS.find((candidate: Action) => action?.type === "string" && candidate === action.value);
+  if (known === undefined) {
+    refuse(
+      "action",
+      action,
+      ACTIONS.map((candidate) => JSON.stringify(candidate)).join(", ") +
+        (action?.type === "string" ? didYouMean(action.value, ACTIONS) : ""),
+    );
+  }
+
+  if (faults > 0 || patterns === undefined || known === undefined) return undefined;
+  const rule = { id: idText, hosts: patterns, action: known };
+  return ports === undefined ? rule : { ...rule, ports: portNumbers };
+}
