@@ -126,6 +126,7 @@ export interface Session {
   /** Bytes the session itself holds back (an unfinished head, a request that waits), for the budgets. */
   readonly heldBytes: number;
   begin(now: Instant): void;
+  /** `data` is valid during the call only, for the next read may reuse its memory: copy what is kept. */
   received(side: Side, data: Uint8Array, now: Instant): void;
   /** The peer half-closed. */
   ended(side: Side, now: Instant): void;

@@ -188,7 +188,7 @@ export class ExchangeRecorder {
 
 type EmitSpan = (offset: number, bytes: number, captured: Uint8Array | null) => void;
 
-/** How many pieces of a span are kept apart before they are joined, so that tiny reads cost no pinned buffers. */
+/** How many pieces of a span are kept apart before they are joined, so that tiny reads cost few objects. */
 const MAX_SPAN_PARTS = 8;
 
 /** Cuts a body into fixed spans. Keeps at most one span of bytes, and none beyond the capture limit. */
@@ -206,7 +206,7 @@ class BodySpans {
       const spanEnd = this.#spanOffset + BODY_SPAN_BYTES;
       const end = Math.min(bytes.length, start + spanEnd - this.total);
       const captureEnd = Math.min(end, start + this.captureBytes - this.total);
-      if (captureEnd > start) this.#keep(bytes.subarray(start, captureEnd));
+      if (captureEnd > start) this.#keep(bytes.slice(start, captureEnd));
       this.total += end - start;
       start = end;
       if (this.total === spanEnd) this.#emitSpan(emit);

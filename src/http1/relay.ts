@@ -337,7 +337,8 @@ export class Http1Relay {
   }
 
   #requestHead(bytes: Uint8Array): void {
-    const head = parseRequestHead(bytes, this.#limits);
+    // A head that has to wait for its route outlives this read.
+    const head = parseRequestHead(this.#router === null ? bytes : bytes.slice(), this.#limits);
     if (head.type === "error") {
       this.#badRequestHead(head);
       return;
@@ -414,7 +415,7 @@ export class Http1Relay {
   }
 
   #hold(data: Uint8Array, offset: number): void {
-    const rest = data.subarray(offset);
+    const rest = data.slice(offset);
     this.#held.push(rest);
     this.#heldBytes += rest.length;
     this.#host.pause("client");
@@ -483,9 +484,11 @@ export class Http1Relay {
       return false;
     }
     const { method } = exchange.request;
-    const switching = head.status === 101 || (method === "CONNECT" && head.status >= 200 && head.status < 300);
+    const switching = head.status === 101 ||
+      (method === "CONNECT" && head.status >= 200 && head.status < 300);
     if (switching) {
-      const alone = this.#exchanges.length === 1 && exchange.requestDone && this.#requestReader.buffered === 0;
+      const alone = this.#exchanges.length === 1 && exchange.requestDone &&
+        this.#requestReader.buffered === 0;
       if (!alone || (head.status === 101 && !exchange.request.upgrade)) {
         this.#badResponse({
           type: "error",
@@ -681,7 +684,11 @@ export class Http1Relay {
 
   #badRequestHead(error: Http1Error): void {
     const limit = error.code === "head_too_large" || error.code === "too_many_fields";
-    this.#rejectRequest(error, limit ? "limit" : "protocol_error", limit ? "limit_exceeded" : "protocol_error");
+    this.#rejectRequest(
+      error,
+      limit ? "limit" : "protocol_error",
+      limit ? "limit_exceeded" : "protocol_error",
+    );
   }
 
   /** A request that never became an exchange: answered in its turn, after the responses before it. */

@@ -21,7 +21,13 @@ import { type ClientHello, ClientHelloReader } from "../tls/client_hello.ts";
 import { normalizeTlsFailure } from "../tls/failure.ts";
 import { ja3, ja4 } from "../tls/fingerprint.ts";
 import { looksLikeHttp } from "../tls/sniff.ts";
-import { badRequestAnswer, blockedAnswer, dialFailure, serverTlsFailure, tooManyFlowsAnswer } from "./answers.ts";
+import {
+  badRequestAnswer,
+  blockedAnswer,
+  dialFailure,
+  serverTlsFailure,
+  tooManyFlowsAnswer,
+} from "./answers.ts";
 import {
   clientHelloEvent,
   connectDecisionEvent,
@@ -219,7 +225,10 @@ export class ProxySession implements Session {
       case "securing_refusal":
       case "refusing":
         if (side === "server" && this.#handshakes?.refusal !== null) return;
-        this.#close(side === "client" ? "client_reset" : "server_reset", `The ${side} ended during TLS setup`);
+        this.#close(
+          side === "client" ? "client_reset" : "server_reset",
+          `The ${side} ended during TLS setup`,
+        );
         return;
     }
   }
@@ -377,7 +386,10 @@ export class ProxySession implements Session {
         return;
       case "peeking":
         if (timer === "idle" || timer === "tls_handshake") {
-          this.#close(timer === "idle" ? "idle_timeout" : "stage_timeout", "The client did not begin a protocol");
+          this.#close(
+            timer === "idle" ? "idle_timeout" : "stage_timeout",
+            "The client did not begin a protocol",
+          );
         }
         return;
       case "securing_server":
@@ -389,7 +401,8 @@ export class ProxySession implements Session {
             {
               kind: "timeout",
               code: "ETIMEDOUT",
-              detail: `The handshake took longer than ${this.config.tlsHandshakeMs} ms (timeouts.tls_handshake)`,
+              detail:
+                `The handshake took longer than ${this.config.tlsHandshakeMs} ms (timeouts.tls_handshake)`,
             },
             now,
           );
@@ -738,7 +751,11 @@ export class ProxySession implements Session {
 
   /** The 200 is out, so the honest status goes inside TLS: the client's handshake is made to tell it. */
   #serverTlsFailed(handshakes: Handshakes, normalizedReason: string, detail: string): void {
-    const answer = serverTlsFailure({ host: handshakes.host, port: this.#target!.port }, normalizedReason, detail);
+    const answer = serverTlsFailure(
+      { host: handshakes.host, port: this.#target!.port },
+      normalizedReason,
+      detail,
+    );
     handshakes.refusal = { answer, detail: answer.detail };
     handshakes.chosen = handshakes.offers;
     this.effects.closeServer();
@@ -777,7 +794,10 @@ export class ProxySession implements Session {
   }
 
   #hold(data: Uint8Array): void {
-    this.#held = join(this.#held, data);
+    const held = new Uint8Array(this.#held.length + data.length);
+    held.set(this.#held);
+    held.set(data, this.#held.length);
+    this.#held = held;
     this.effects.pause("client");
   }
 

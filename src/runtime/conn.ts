@@ -6,6 +6,7 @@
 import type { TransportFault } from "../core/session.ts";
 
 export interface ConnHandler {
+  /** `data` is valid during the call only (see `read_buffer.ts`); `Conn.write` may keep it. */
   onData(data: Uint8Array): void;
   /** The peer half-closed. */
   onEnd(): void;

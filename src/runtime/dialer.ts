@@ -8,6 +8,7 @@ import type { Authority } from "../core/authority.ts";
 import type { TransportFault } from "../core/session.ts";
 import type { ConnCallbacks } from "./flow_driver.ts";
 import { transportFault } from "./faults.ts";
+import { readBuffer } from "./read_buffer.ts";
 import { TcpConn } from "./tcp_conn.ts";
 
 interface Resolved {
@@ -29,6 +30,7 @@ export class Dialer {
   dial(target: Authority, callbacks: ConnCallbacks): () => void {
     let cancelled = false;
     let socket: net.Socket | null = null;
+    let conn: TcpConn | null = null;
     const failed = (fault: TransportFault) => {
       if (cancelled) return;
       cancelled = true;
@@ -48,6 +50,13 @@ export class Dialer {
           allowHalfOpen: true,
           noDelay: true,
           lookup: lookupOf(addresses),
+          onread: {
+            buffer: readBuffer,
+            callback: (bytes: number, buffer: Uint8Array) => {
+              conn?.handler.onData(buffer.subarray(0, bytes));
+              return true;
+            },
+          },
         } as unknown as net.NetConnectOpts);
       } catch (error) {
         failed(transportFault(error));
@@ -60,7 +69,8 @@ export class Dialer {
         if (cancelled) return;
         cancelled = true;
         connecting.off("error", onError);
-        callbacks.opened(new TcpConn(connecting));
+        conn = new TcpConn(connecting);
+        callbacks.opened(conn);
       });
     };
     if (net.isIP(target.host) !== 0) {

@@ -157,13 +157,19 @@ export class FlowDriver implements Effects, DeadlineOwner {
   }
 
   secureServer(options: SecureServer): void {
-    this.#secure("server", this.#server.conn!, (conn, callbacks) =>
-      this.world.secureServer(conn, this.#target!, options, callbacks));
+    this.#secure(
+      "server",
+      this.#server.conn!,
+      (conn, callbacks) => this.world.secureServer(conn, this.#target!, options, callbacks),
+    );
   }
 
   secureClient(options: SecureClient): void {
-    this.#secure("client", this.#client.conn!, (conn, callbacks) =>
-      this.world.secureClient(conn, options, callbacks));
+    this.#secure(
+      "client",
+      this.#client.conn!,
+      (conn, callbacks) => this.world.secureClient(conn, options, callbacks),
+    );
   }
 
   send(side: Side, data: Uint8Array): void {
@@ -294,8 +300,10 @@ export class FlowDriver implements Effects, DeadlineOwner {
   #handlerFor(side: Side, conn: Conn): ConnHandler {
     return {
       onData: (data) => {
-        if (this.#busy || this.closed) {
-          this.#input((now) => this.session.received(side, data, now));
+        if (this.closed) return;
+        if (this.#busy) {
+          const copy = data.slice();
+          this.#input((now) => this.session.received(side, copy, now));
           return;
         }
         this.#busy = true;

@@ -5,6 +5,7 @@
 import type { Socket } from "node:net";
 import { type Conn, type ConnHandler, IGNORE_EVENTS } from "./conn.ts";
 import { transportFault } from "./faults.ts";
+import { keepRead } from "./read_buffer.ts";
 
 export class TcpConn implements Conn {
   handler: ConnHandler = IGNORE_EVENTS;
@@ -38,6 +39,7 @@ export class TcpConn implements Conn {
   write(data: Uint8Array): void {
     if (this.socket.destroyed || this.socket.writableEnded) return;
     if (!this.socket.write(data)) this.#congested = true;
+    if (this.socket.writableLength > 0) keepRead(data);
   }
 
   end(): void {

@@ -8,6 +8,7 @@ import tls from "node:tls";
 import type { Secured, TransportFault } from "../core/session.ts";
 import { type Conn, type ConnHandler, IGNORE_EVENTS } from "./conn.ts";
 import { tlsFault } from "./faults.ts";
+import { keepRead } from "./read_buffer.ts";
 
 /** The ciphertext side of a TLSSocket: a stream over a `Conn`. */
 class Feed extends Duplex implements ConnHandler {
@@ -21,6 +22,8 @@ class Feed extends Duplex implements ConnHandler {
 
   onData(data: Uint8Array): void {
     this.push(data);
+    // While the TLSSocket flows it has taken the ciphertext by now; otherwise it waits in the stream.
+    if (this.readableLength > 0) keepRead(data);
   }
 
   onEnd(): void {
@@ -103,6 +106,7 @@ export class TlsConn implements Conn {
   write(data: Uint8Array): void {
     if (this.socket.destroyed || this.socket.writableEnded) return;
     if (!this.socket.write(data)) this.#congested = true;
+    if (this.socket.writableLength > 0) keepRead(data);
   }
 
   end(): void {
