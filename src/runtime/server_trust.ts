@@ -1,0 +1,135 @@
+/**
+ * The trust anchors for verifying servers.
+ *
+ * The runtime parses every root of a `SecureContext` anew at each handshake: with a system's 150 roots that
+ * is 11 ms of a blocked process, with one root 1 ms. So once a host's certificate was verified against all
+ * roots, its next handshakes get a context with just the roots that can have anchored it. That is a subset
+ * of what is trusted: it can refuse what the whole set accepts (a server that changed its issuer, after
+ * which the caller tries again with the whole set), never the other way round.
+ *
+ * A context without any `ca` would be as quick, but then the environment of the process
+ * (NODE_EXTRA_CA_CERTS, DENO_CERT, DENO_TLS_CA_STORE) decides whom to trust; here only the settings do.
+ */
+import { X509Certificate } from "node:crypto";
+import tls from "node:tls";
+import type { Settings } from "../core/settings.ts";
+import { loadTrustRoots, type TrustRoot } from "./trust_roots.ts";
+
+type TrustSettings = Pick<Settings["tls"], "upstreamTrust" | "upstreamCaBundle" | "profile">;
+
+export interface ServerContext {
+  readonly context: tls.SecureContext;
+  /** Only some of the trusted roots are in it: a refusal is not the last word, see `forget`. */
+  readonly narrow: boolean;
+}
+
+interface HostAnchors {
+  readonly roots: ReadonlySet<number>;
+  /** Null: the whole set is needed, because nothing narrower was found or what was found did not do. */
+  readonly context: ServerContext | null;
+  /** Nothing more is to be learned until a failure. */
+  readonly settled: boolean;
+}
+
+/** Hosts remembered; the one not used for longest goes first. */
+const HOSTS_MAX = 1024;
+/** So few roots cost nothing worth saving; and a server whose chain names more is not worth remembering. */
+const FEW_ROOTS = 4;
+/** No path is longer in practice; the bound is against chains that a server makes up. */
+const CHAIN_LENGTH_MAX = 16;
+
+export class ServerTrust {
+  readonly #roots: readonly TrustRoot[];
+  readonly #bySubject = new Map<string, number[]>();
+  readonly #versions: Pick<tls.SecureContextOptions, "minVersion" | "maxVersion">;
+  readonly #full: ServerContext;
+  /** By the numbers of their roots: most hosts share a few of them. */
+  readonly #narrow = new Map<string, ServerContext>();
+  readonly #hosts = new Map<string, HostAnchors>();
+
+  private constructor(
+    roots: readonly TrustRoot[],
+    profile: TrustSettings["profile"],
+    /** What the user should know about the roots. */
+    readonly notices: readonly string[],
+  ) {
+    this.#roots = roots;
+    for (const [number, { subject }] of roots.entries()) {
+      const numbers = this.#bySubject.get(subject);
+      if (numbers === undefined) this.#bySubject.set(subject, [number]);
+      else numbers.push(number);
+    }
+    this.#versions = { minVersion: profile === "strict" ? "TLSv1.3" : "TLSv1.2", maxVersion: "TLSv1.3" };
+    this.#full = { context: this.#contextWith(roots), narrow: false };
+  }
+
+  /** A `StartError` (`config_invalid`) names the file that cannot be used and the mend. */
+  static async load(settings: TrustSettings): Promise<ServerTrust> {
+    const { roots, notices } = await loadTrustRoots(settings);
+    return new ServerTrust(roots, settings.profile, notices);
+  }
+
+  contextFor(host: string): ServerContext {
+    const known = this.#hosts.get(host);
+    if (known === undefined) return this.#full;
+    this.#hosts.delete(host);
+    this.#hosts.set(host, known);
+    return known.context ?? this.#full;
+  }
+
+  /** After a handshake that verified `host` with the whole set: remember the roots that can have anchored it. */
+  learned(host: string, socket: tls.TLSSocket): void {
+    const known = this.#hosts.get(host);
+    if (this.#roots.length <= FEW_ROOTS || known?.settled === true || !socket.authorized) return;
+    const roots = new Set([...known?.roots ?? [], ...this.#anchorsOf(socket)]);
+    this.#hosts.set(host, { roots, context: this.#narrowContext(roots), settled: true });
+    if (this.#hosts.size > HOSTS_MAX) this.#hosts.delete(this.#hosts.keys().next().value!);
+  }
+
+  /**
+   * After a narrow context failed: the next `contextFor` gives the whole set, with which the caller dials
+   * once more. What is learned then comes on top, so a host with several certificates settles.
+   */
+  forget(host: string): void {
+    const known = this.#hosts.get(host);
+    if (known !== undefined) this.#hosts.set(host, { roots: known.roots, context: null, settled: false });
+  }
+
+  /** All roots as PEM, for programs that are to trust the same servers. */
+  readRoots(): string {
+    return this.#roots.map(({ pem }) => pem).join("");
+  }
+
+  /** The roots whose name stands as issuer in the chain, or that are in the chain themselves. */
+  #anchorsOf(socket: tls.TLSSocket): Set<number> {
+    const anchors = new Set<number>();
+    let entry: tls.DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
+    for (let depth = 0; entry?.raw !== undefined && depth < CHAIN_LENGTH_MAX; depth++) {
+      const { subject, issuer } = new X509Certificate(entry.raw);
+      for (const name of [subject, issuer]) {
+        for (const number of this.#bySubject.get(name) ?? []) anchors.add(number);
+      }
+      if (entry.issuerCertificate === entry) break;
+      entry = entry.issuerCertificate;
+    }
+    return anchors;
+  }
+
+  #narrowContext(roots: ReadonlySet<number>): ServerContext | null {
+    if (roots.size === 0 || roots.size > FEW_ROOTS) return null;
+    const numbers = [...roots].sort((a, b) => a - b);
+    const key = numbers.join(" ");
+    let known = this.#narrow.get(key);
+    if (known === undefined) {
+      known = { context: this.#contextWith(numbers.map((number) => this.#roots[number]!)), narrow: true };
+      // Servers choose what their chains name; hosts keep the contexts they have.
+      if (this.#narrow.size >= HOSTS_MAX) this.#narrow.clear();
+      this.#narrow.set(key, known);
+    }
+    return known;
+  }
+
+  #contextWith(roots: readonly TrustRoot[]): tls.SecureContext {
+    return tls.createSecureContext({ ...this.#versions, ca: roots.map(({ pem }) => pem) });
+  }
+}

@@ -1,0 +1,273 @@
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import tls from "node:tls";
+import { ServerTrust } from "../../src/runtime/server_trust.ts";
+import { StartError } from "../../src/runtime/start_error.ts";
+import { type Certificate, makeAuthority, type TestAuthority } from "../support/certificates.ts";
+
+const DAY_MS = 86_400_000;
+const LOCAL = { names: ["localhost", "127.0.0.1"] };
+
+Deno.test("ServerTrust verifies with all roots first, then with those alone that can have anchored the host", async () => {
+  const [first, second] = [makeAuthority("first root"), makeAuthority("second root")];
+  await using bundle = await bundleOf(first, second);
+  const trust = await ServerTrust.load({
+    upstreamTrust: "bundled",
+    upstreamCaBundle: bundle.path,
+    profile: "default",
+  });
+  await using server = await serve(second.issue(LOCAL));
+  const before = trust.contextFor("localhost");
+  assertEquals(before.narrow, false);
+  const socket = await handshake(server.port, before.context);
+  trust.learned("localhost", socket);
+  socket.destroy();
+  const after = trust.contextFor("localhost");
+  assertEquals(after.narrow, true);
+  (await handshake(server.port, after.context)).destroy();
+  assertEquals(trust.contextFor("other.example").narrow, false);
+
+  // The narrow context is a subset: it holds the second root, not the first.
+  await using other = await serve(first.issue(LOCAL));
+  assertEquals(await refusal(other.port, after.context), "UNABLE_TO_VERIFY_LEAF_SIGNATURE");
+  (await handshake(other.port, before.context)).destroy();
+});
+
+Deno.test("ServerTrust: after forget the whole set decides again, and what is learned then comes on top", async () => {
+  const [first, second] = [makeAuthority("first root"), makeAuthority("second root")];
+  await using bundle = await bundleOf(first, second);
+  const trust = await ServerTrust.load({
+    upstreamTrust: "bundled",
+    upstreamCaBundle: bundle.path,
+    profile: "default",
+  });
+  await using servers = await serve(first.issue(LOCAL));
+  await using moved = await serve(second.issue(LOCAL));
+  const learn = async (port: number) => {
+    const socket = await handshake(port, trust.contextFor("localhost").context);
+    trust.learned("localhost", socket);
+    socket.destroy();
+  };
+  await learn(servers.port);
+  assert(trust.contextFor("localhost").narrow);
+  await refusal(moved.port, trust.contextFor("localhost").context);
+  trust.forget("localhost");
+  assertEquals(trust.contextFor("localhost").narrow, false);
+  await learn(moved.port);
+  const both = trust.contextFor("localhost");
+  assert(both.narrow);
+  (await handshake(servers.port, both.context)).destroy();
+  (await handshake(moved.port, both.context)).destroy();
+});
+
+Deno.test("ServerTrust refuses an unknown root, a namesake of a known one and an expired leaf, with either context", async () => {
+  const known = makeAuthority("known root");
+  await using bundle = await bundleOf(known);
+  const trust = await ServerTrust.load({
+    upstreamTrust: "bundled",
+    upstreamCaBundle: bundle.path,
+    profile: "default",
+  });
+  const full = trust.contextFor("localhost").context;
+  await using good = await serve(known.issue(LOCAL));
+  const socket = await handshake(good.port, full);
+  trust.learned("localhost", socket);
+  socket.destroy();
+  const narrow = trust.contextFor("localhost");
+  assert(narrow.narrow);
+  const expired = { notBefore: new Date(Date.now() - 2 * DAY_MS), notAfter: new Date(Date.now() - DAY_MS) };
+  const leaves = [
+    makeAuthority("unknown root").issue(LOCAL),
+    makeAuthority("known root").issue(LOCAL),
+    known.issue({ ...LOCAL, ...expired }),
+  ];
+  for (const leaf of leaves) {
+    await using server = await serve(leaf);
+    assertEquals(await refusal(server.port, full), "UNABLE_TO_VERIFY_LEAF_SIGNATURE");
+    assertEquals(await refusal(server.port, narrow.context), "UNABLE_TO_VERIFY_LEAF_SIGNATURE");
+  }
+});
+
+Deno.test("ServerTrust learns nothing when there are few roots, and nothing from a connection that was not verified", async () => {
+  const authority = makeAuthority("only root");
+  await using bundle = await bundleOf(authority);
+  await using server = await serve(authority.issue(LOCAL));
+  const few = await ServerTrust.load({
+    upstreamTrust: bundle.path,
+    upstreamCaBundle: null,
+    profile: "default",
+  });
+  const socket = await handshake(server.port, few.contextFor("localhost").context);
+  few.learned("localhost", socket);
+  socket.destroy();
+  assertEquals(few.contextFor("localhost").narrow, false);
+
+  const many = await ServerTrust.load({
+    upstreamTrust: "bundled",
+    upstreamCaBundle: null,
+    profile: "default",
+  });
+  const unverified = await handshake(server.port, many.contextFor("localhost").context, {
+    rejectUnauthorized: false,
+  });
+  many.learned("localhost", unverified);
+  unverified.destroy();
+  assertEquals(many.contextFor("localhost").narrow, false);
+});
+
+Deno.test("ServerTrust with the strict profile speaks TLS 1.3 only, else 1.2 too", async () => {
+  const authority = makeAuthority("root");
+  await using bundle = await bundleOf(authority);
+  await using old = await serve(authority.issue(LOCAL), { maxVersion: "TLSv1.2" });
+  for (const profile of ["default", "compat"] as const) {
+    const trust = await ServerTrust.load({ upstreamTrust: bundle.path, upstreamCaBundle: null, profile });
+    const socket = await handshake(old.port, trust.contextFor("localhost").context);
+    assertEquals(socket.getProtocol(), "TLSv1.2");
+    socket.destroy();
+  }
+  const strict = await ServerTrust.load({
+    upstreamTrust: bundle.path,
+    upstreamCaBundle: null,
+    profile: "strict",
+  });
+  assertEquals(
+    await refusal(old.port, strict.contextFor("localhost").context),
+    "ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION",
+  );
+});
+
+Deno.test("ServerTrust takes the system's roots, a bundle alone, or Mozilla's, each with the extra bundle once", async () => {
+  const authority = makeAuthority("extra root");
+  await using bundle = await bundleOf(authority, authority);
+  const count = async (upstreamTrust: string, upstreamCaBundle: string | null) => {
+    const trust = await ServerTrust.load({ upstreamTrust, upstreamCaBundle, profile: "default" });
+    assertEquals(trust.notices, []);
+    return trust.readRoots().split("-----BEGIN CERTIFICATE-----").length - 1;
+  };
+  assertEquals(await count(bundle.path, null), 1);
+  assertEquals(await count(bundle.path, bundle.path), 1);
+  const bundled = await count("bundled", null);
+  assertEquals(bundled, new Set(tls.rootCertificates).size);
+  assertEquals(await count("bundled", bundle.path), bundled + 1);
+});
+
+Deno.test("ServerTrust in the mode system finds this machine's roots, or says that it does not", async () => {
+  const trust = await ServerTrust.load({
+    upstreamTrust: "system",
+    upstreamCaBundle: null,
+    profile: "default",
+  });
+  const roots = trust.readRoots().split("-----BEGIN CERTIFICATE-----").length - 1;
+  console.log(`${roots} roots`, ...trust.notices);
+  assert(roots > 0);
+});
+
+Deno.test("ServerTrust.load names the file that cannot be used, and the mend", async () => {
+  const directory = await Deno.makeTempDir();
+  try {
+    const empty = `${directory}/empty.pem`;
+    await Deno.writeTextFile(empty, "nothing here\n");
+    const torn = `${directory}/torn.pem`;
+    await Deno.writeTextFile(torn, `${makeAuthority().certPem}\n-----BEGIN CERTIFICATE-----\nAAAA\n`);
+    const faults = [
+      { path: `${directory}/absent.pem`, message: "does not exist" },
+      { path: empty, message: "holds no PEM certificates" },
+      { path: torn, message: "certificate 2 of 2" },
+      { path: directory, message: "cannot be read" },
+    ];
+    for (const { path, message } of faults) {
+      for (const key of ["upstream_trust", "upstream_ca_bundle"]) {
+        const settings = key === "upstream_trust"
+          ? { upstreamTrust: path, upstreamCaBundle: null }
+          : { upstreamTrust: "bundled", upstreamCaBundle: path };
+        const error = await assertRejects(
+          () => ServerTrust.load({ ...settings, profile: "default" }),
+          StartError,
+        );
+        assertEquals(error.exitClass, "config_invalid");
+        assertStringIncludes(error.message, `tls.${key}: `);
+        assertStringIncludes(error.message, path);
+        assertStringIncludes(error.message, message);
+      }
+    }
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
+Deno.test("ServerTrust makes repeated handshakes cheap", async () => {
+  const authority = makeAuthority("timing root");
+  await using bundle = await bundleOf(authority);
+  await using server = await serve(authority.issue(LOCAL));
+  const trust = await ServerTrust.load({
+    upstreamTrust: "bundled",
+    upstreamCaBundle: bundle.path,
+    profile: "default",
+  });
+  const average = async (context: tls.SecureContext) => {
+    const rounds = 20;
+    const started = performance.now();
+    for (let round = 0; round < rounds; round++) (await handshake(server.port, context)).destroy();
+    return ((performance.now() - started) / rounds).toFixed(2);
+  };
+  const full = trust.contextFor("localhost").context;
+  const socket = await handshake(server.port, full);
+  const started = performance.now();
+  trust.learned("localhost", socket);
+  const learning = (performance.now() - started).toFixed(2);
+  socket.destroy();
+  console.log(
+    `a handshake takes ${await average(full)} ms with all roots,`,
+    `${await average(
+      trust.contextFor("localhost").context,
+    )} ms with the host's own; learning took ${learning} ms`,
+  );
+});
+
+async function bundleOf(...authorities: readonly TestAuthority[]) {
+  const path = await Deno.makeTempFile({ suffix: ".pem" });
+  const text = authorities.map(({ certPem }, at) =>
+    `# root ${at}\r\n${certPem.replaceAll("\n", "\r\n")}\r\n`
+  );
+  await Deno.writeTextFile(path, text.join("\n"));
+  return { path, [Symbol.asyncDispose]: () => Deno.remove(path) };
+}
+
+async function serve({ certPem, keyPem }: Certificate, options: tls.TlsOptions = {}) {
+  const server = tls.createServer({ cert: certPem, key: keyPem, ...options }, (socket) => {
+    socket.on("error", () => {});
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("not listening");
+  return {
+    port: address.port,
+    [Symbol.asyncDispose]: () => new Promise<void>((resolve) => server.close(() => resolve())),
+  };
+}
+
+function handshake(
+  port: number,
+  secureContext: tls.SecureContext,
+  options: tls.ConnectionOptions = {},
+): Promise<tls.TLSSocket> {
+  return new Promise((resolve, reject) => {
+    const socket = tls.connect({
+      host: "127.0.0.1",
+      port,
+      servername: "localhost",
+      secureContext,
+      ...options,
+    });
+    socket.once("secureConnect", () => resolve(socket));
+    socket.once("error", (error) => {
+      socket.destroy();
+      reject(error);
+    });
+  });
+}
+
+/** The code with which the server was refused. */
+async function refusal(port: number, context: tls.SecureContext): Promise<string> {
+  const error = await assertRejects(() => handshake(port, context), Error);
+  return (error as Error & { code: string }).code;
+}
