@@ -41,6 +41,9 @@ export interface OriginOptions {
   readonly tls?: Pick<tls.TlsOptions, "minVersion" | "maxVersion" | "ALPNProtocols">;
 }
 
+/** What a path of the test's own answers, before the routes are looked at. */
+export type Pages = (path: string) => { readonly type: string; readonly body: string | Uint8Array } | null;
+
 export interface RawOrigin {
   readonly host: string;
   readonly port: number;
@@ -248,8 +251,10 @@ export function sha256Hex(data: Uint8Array): string {
   return createHash("sha256").update(data).digest("hex");
 }
 
-/** An HTTP/1.1 origin with the routes of the table above. */
-export async function startHttpOrigin(options: OriginOptions = {}): Promise<HttpOrigin> {
+/** An HTTP/1.1 origin with the routes of the table above, and pages of the test's own. */
+export async function startHttpOrigin(
+  { pages = () => null, ...options }: OriginOptions & { readonly pages?: Pages } = {},
+): Promise<HttpOrigin> {
   const requests: OriginRequest[] = [];
   const gates = new Map<string, PromiseWithResolvers<void>>();
   const gate = (name: string) => {
@@ -262,7 +267,7 @@ export async function startHttpOrigin(options: OriginOptions = {}): Promise<Http
       const request = await readHead(connection, index);
       if (request === null) break;
       requests.push(request);
-      if (!await answer({ connection, request, waitForGate: (name) => gate(name).promise })) break;
+      if (!await answer({ connection, request, pages, waitForGate: (name) => gate(name).promise })) break;
     }
     connection.end();
   }, options);
@@ -278,6 +283,7 @@ export async function startHttpOrigin(options: OriginOptions = {}): Promise<Http
 interface Turn {
   readonly connection: Connection;
   readonly request: OriginRequest;
+  readonly pages: Pages;
   waitForGate(name: string): Promise<void>;
 }
 
@@ -310,6 +316,11 @@ async function answer(turn: Turn): Promise<boolean> {
   }
   const body = await readBody(turn);
   const count = Number(first);
+  const page = turn.pages(path);
+  if (page !== null) {
+    await reply(200, page.body, [`Content-Type: ${page.type}`]);
+    return keepsAlive(request);
+  }
   switch (route) {
     case "bytes":
       await reply(200, patternBytes(count), ["Content-Type: application/octet-stream"]);

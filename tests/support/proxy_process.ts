@@ -144,6 +144,22 @@ export class ProxyProcess {
     await this.verifyLog();
   }
 
+  signal(signal: Deno.Signal): void {
+    this.#child.kill(signal);
+  }
+
+  /** Waits until nobody listens any more. */
+  async refusesConnections(): Promise<void> {
+    for (;;) {
+      try {
+        (await Deno.connect({ hostname: this.host, port: this.port })).close();
+      } catch {
+        return;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
   /** Sends a signal and waits for the end; gives the exit code. */
   async kill(signal: Deno.Signal): Promise<number> {
     if (this.#exited !== null) return this.#exited;
@@ -186,6 +202,16 @@ export class ProxyProcess {
       }
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
+  }
+
+  /** All events of the first flow with an event that `met` accepts, once the flow is over. */
+  async flow(what: string, met: (event: LogEvent) => boolean): Promise<LogEvent[]> {
+    const { flow_id } = await this.eventually(what, met);
+    await this.eventually(
+      `the end of flow ${flow_id}`,
+      (event) => event.kind === "stream_closed" && event.flow_id === flow_id,
+    );
+    return (await this.events()).filter((event) => event.flow_id === flow_id);
   }
 
   async #collect(reader: StderrReader): Promise<void> {

@@ -1,0 +1,228 @@
+/**
+ * OpenSSL as the client, as the server and as the judge of certificates: each TLS version on each side, with and
+ * without SNI, by name and by address.
+ */
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { makeAuthority } from "../support/certificates.ts";
+import { type HttpOrigin, startHttpOrigin } from "../support/origin.ts";
+import { ProxyProcess } from "../support/proxy_process.ts";
+import { type Outcome, plainEnvironment, run, tool } from "../support/tools.ts";
+
+const authority = makeAuthority();
+const serverCertificate = authority.issue({ names: ["localhost", "127.0.0.1"] });
+
+let folder: string;
+let origin: HttpOrigin;
+let proxy: ProxyProcess;
+
+Deno.test.beforeAll(async () => {
+  folder = await Deno.makeTempDir();
+  await Deno.writeTextFile(`${folder}/root.pem`, authority.certPem);
+  await Deno.writeTextFile(`${folder}/server.pem`, serverCertificate.certPem + serverCertificate.keyPem);
+  origin = await startHttpOrigin({ certificate: serverCertificate });
+  proxy = await ProxyProcess.start("openssl", { config: config() });
+});
+
+Deno.test.afterAll(async () => {
+  try {
+    await proxy.stop();
+  } finally {
+    await proxy[Symbol.asyncDispose]();
+    await origin.close();
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+function config(more = ""): string {
+  return `[tls]\nupstream_ca_bundle = ${JSON.stringify(`${folder}/root.pem`)}\n${more}`;
+}
+
+interface ClientOptions {
+  readonly through?: ProxyProcess;
+  readonly target?: string;
+  readonly path?: string;
+}
+
+/** Asks for a page with `openssl s_client` through the proxy; the certificate must verify. */
+function client(args: readonly string[], options: ClientOptions = {}): Promise<Outcome> {
+  const { through = proxy, target = `localhost:${origin.port}`, path = "/fields" } = options;
+  return run(tool("openssl"), [
+    ...["s_client", "-proxy", through.authority, "-connect", target],
+    ...["-CAfile", through.caPath, "-verify_return_error", "-showcerts", "-ign_eof", ...args],
+  ], { stdin: `GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n` });
+}
+
+/** The leaf the client was shown, in a file. */
+async function leafOf(shown: Outcome): Promise<string> {
+  const pem = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----\n/.exec(shown.stdout)?.[0] ?? "";
+  const path = await Deno.makeTempFile({ dir: folder, suffix: ".pem" });
+  await Deno.writeTextFile(path, pem);
+  return path;
+}
+
+function assertAnswered(shown: Outcome, version: string): void {
+  assertEquals(shown.code, 0, shown.stderr);
+  assertStringIncludes(shown.stdout, "HTTP/1.1 200 OK");
+  assertStringIncludes(shown.stdout, "Verify return code: 0 (ok)");
+  assertStringIncludes(shown.stdout, `New, ${version}, Cipher is `);
+}
+
+for (const [flag, version] of [["-tls1_2", "TLSv1.2"], ["-tls1_3", "TLSv1.3"]] as const) {
+  Deno.test(`s_client ${flag} is served in that version, whatever the origin speaks`, async () => {
+    assertAnswered(
+      await client([flag, "-servername", "localhost", "-verify_hostname", "localhost"]),
+      version,
+    );
+    const handshake = (await proxy.events()).findLast(({ kind, attributes }) =>
+      kind === "tls_handshake_succeeded" && attributes.side === "client"
+    );
+    assertEquals(handshake?.attributes.version, version);
+  });
+
+  Deno.test(`s_server ${flag} is reached in that version, whatever the client speaks`, async () => {
+    await using server = await startServer([flag]);
+    for (const clientFlag of ["-tls1_2", "-tls1_3"]) {
+      const shown = await client([clientFlag, "-servername", "localhost"], {
+        target: `localhost:${server.port}`,
+        path: "/",
+      });
+      assertEquals(shown.code, 0, shown.stderr);
+      assertStringIncludes(shown.stdout, "HTTP/1.0 200 ok");
+      assertStringIncludes(shown.stdout, `${version}, Cipher is `);
+    }
+  });
+}
+
+Deno.test("s_client gets a leaf that openssl verifies strictly, for the name it asked for and for nothing else", async () => {
+  const shown = await client(["-servername", "localhost"]);
+  const leaf = await leafOf(shown);
+  const verify = (...args: string[]) =>
+    run(tool("openssl"), [
+      "verify",
+      "-x509_strict",
+      "-purpose",
+      "sslserver",
+      "-CAfile",
+      proxy.caPath,
+      ...args,
+      leaf,
+    ]);
+  assertEquals((await verify("-verify_hostname", "localhost")).code, 0);
+  assertEquals((await verify("-verify_hostname", "elsewhere.example")).code !== 0, true);
+  const text = await run(tool("openssl"), [
+    ...["x509", "-in", leaf, "-noout", "-text", "-checkend", String(190 * 86400)],
+  ]);
+  assertStringIncludes(text.stdout, "DNS:localhost\n");
+  assertStringIncludes(text.stdout, "TLS Web Server Authentication");
+  assertStringIncludes(text.stdout, "ecdsa-with-SHA256");
+  const late = await run(tool("openssl"), ["x509", "-in", leaf, "-noout", "-checkend", String(197 * 86400)]);
+  assertStringIncludes(late.stdout, "will expire");
+});
+
+Deno.test("s_client without SNI gets a leaf for the CONNECT host", async () => {
+  const shown = await client(["-noservername", "-verify_hostname", "localhost"]);
+  assertAnswered(shown, "TLSv1.3");
+});
+
+Deno.test("s_client to an address gets a leaf with that address, not a name", async () => {
+  const shown = await client(["-noservername", "-verify_ip", "127.0.0.1"], {
+    target: `127.0.0.1:${origin.port}`,
+  });
+  assertAnswered(shown, "TLSv1.3");
+  const text = await run(tool("openssl"), [
+    "x509",
+    "-in",
+    await leafOf(shown),
+    "-noout",
+    "-ext",
+    "subjectAltName",
+  ]);
+  assertStringIncludes(text.stdout, "IP Address:127.0.0.1");
+  assert(!text.stdout.includes("DNS:"));
+});
+
+Deno.test("s_client that offers h2 and http/1.1 is given what the origin chose among its offers", async () => {
+  await using server = await startServer(["-alpn", "http/1.1"]);
+  const shown = await client(["-servername", "localhost", "-alpn", "h2,http/1.1"], {
+    target: `localhost:${server.port}`,
+    path: "/",
+  });
+  assertStringIncludes(shown.stdout, "ALPN protocol: http/1.1");
+  const hello = (await proxy.events()).findLast(({ kind }) => kind === "tls_client_hello");
+  assertEquals(hello?.attributes.alpn, ["h2", "http/1.1"]);
+  assertEquals(hello?.attributes.sni, "localhost");
+});
+
+Deno.test("s_client that offers h2 alone is tunnelled to the origin's own certificate", async () => {
+  await using server = await startServer(["-alpn", "h2"]);
+  const shown = await run(tool("openssl"), [
+    ...[
+      "s_client",
+      "-proxy",
+      proxy.authority,
+      "-connect",
+      `localhost:${server.port}`,
+      "-servername",
+      "localhost",
+    ],
+    ...["-CAfile", `${folder}/root.pem`, "-verify_return_error", "-alpn", "h2", "-ign_eof"],
+  ], { stdin: "GET / HTTP/1.0\r\n\r\n" });
+  assertStringIncludes(shown.stdout, "Verify return code: 0 (ok)");
+  assertStringIncludes(shown.stdout, "ALPN protocol: h2");
+  const events = await proxy.flow(
+    "the tunnel",
+    ({ kind, protocol, server_port }) =>
+      kind === "stream_closed" && protocol === "tunnel" && server_port === server.port,
+  );
+  assert(events.every(({ kind }) => !kind.startsWith("request")));
+  assertStringIncludes(JSON.stringify(events), "h2");
+});
+
+Deno.test("s_client of TLS 1.1 is refused with an alert, and the log says it was the client's handshake", async () => {
+  const shown = await client(["-tls1_1", "-cipher", "ALL:@SECLEVEL=0", "-servername", "localhost"]);
+  assert(shown.code !== 0);
+  const failure = await proxy.eventually(
+    "a failed handshake",
+    ({ kind, attributes }) => kind === "tls_handshake_failed" && attributes.side === "client",
+  );
+  assertEquals(failure.attributes.normalized_reason, "handshake");
+});
+
+Deno.test("the compat certificate profile signs with RSA, the strict profile refuses TLS 1.2", async () => {
+  await using other = await ProxyProcess.start("openssl-profiles", {
+    config: config(`downstream_cert_profile = "compat"\nprofile = "strict"\n`),
+  });
+  const shown = await client(["-tls1_3", "-servername", "localhost"], { through: other });
+  assertAnswered(shown, "TLSv1.3");
+  const text = await run(tool("openssl"), ["x509", "-in", await leafOf(shown), "-noout", "-text"]);
+  assertStringIncludes(text.stdout, "Public-Key: (2048 bit)");
+  assert((await client(["-tls1_2", "-servername", "localhost"], { through: other })).code !== 0);
+  await other.stop();
+});
+
+/** `openssl s_server -www` on a port of its own: a status page for every request. */
+async function startServer(args: readonly string[]): Promise<{ port: number } & AsyncDisposable> {
+  const child = new Deno.Command(tool("openssl"), {
+    args: ["s_server", "-accept", "127.0.0.1:0", "-cert", `${folder}/server.pem`, "-www", ...args],
+    env: plainEnvironment(),
+    clearEnv: true,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "null",
+  }).spawn();
+  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  let said = "";
+  while (!/ACCEPT .*:\d+\n/.test(said)) {
+    const { done, value } = await reader.read();
+    if (done) throw new Error(`openssl s_server did not start: ${said}`);
+    said += value;
+  }
+  return {
+    port: Number(/ACCEPT .*:(\d+)\n/.exec(said)![1]),
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGKILL");
+      await reader.cancel();
+      await child.status;
+    },
+  };
+}
