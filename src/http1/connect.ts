@@ -17,7 +17,6 @@ import { controlFields, type Version } from "./framing.ts";
 import { decodeLatin1, encodeLatin1, OCTET_CLASS, TARGET, TEXT, TOKEN } from "./grammar.ts";
 import { parseRequestLine } from "./head.ts";
 import { canonicalName, parseAuthority, parseHostValue } from "./host.ts";
-import { badTargetOctet } from "./target.ts";
 
 export interface ConnectHead {
   readonly type: "connect";
@@ -59,7 +58,9 @@ export function parseConnectHead(
   if (method !== "CONNECT" && (mode === "strict" || method.toUpperCase() !== "CONNECT")) {
     return http1Error(
       "invalid_method",
-      `the method is ${quoteFound(method)}; CONNECT is expected, in capitals`,
+      method.toUpperCase() === "CONNECT"
+        ? `the method is ${quoteFound(method)}; write CONNECT${LENIENT_HINT}`
+        : `the method is ${quoteFound(method)}; CONNECT is expected`,
       0,
       "RFC 9110 §9.3.6",
     );
@@ -75,26 +76,45 @@ export function parseConnectHead(
   return { type: "connect", authority, method, raw: target, fields: lines.fields, version };
 }
 
+/** What a person can do about a client that cannot be changed. */
+const LENIENT_HINT = ', or set http.connect_parse_mode to "lenient"';
+
 function strictAuthority(target: string, offset: number): Authority | Http1Error {
-  if (/^[A-Za-z][A-Za-z0-9+.-]*:\/\//.test(target)) return schemeRefused(target, offset);
-  return parseAuthority(target, null, offset);
+  const scheme = schemeOf(target);
+  if (scheme !== null && !target.includes("@")) return schemeRefused(target, offset, scheme === "https");
+  const authority = parseAuthority(target, null, offset);
+  if ("type" in authority && authority.code === "missing_port") {
+    return { ...authority, detail: authority.detail + LENIENT_HINT };
+  }
+  return authority;
 }
 
 function lenientAuthority(target: string, offset: number): Authority | Http1Error {
   let text = target;
-  const scheme = /^([A-Za-z][A-Za-z0-9+.-]*):\/\//.exec(target);
+  const scheme = schemeOf(target);
   if (scheme !== null) {
-    if (scheme[1]!.toLowerCase() !== "https") return schemeRefused(target, offset);
-    text = target.slice(scheme[0].length);
+    if (scheme !== "https") return schemeRefused(target, offset, false);
+    text = target.slice(scheme.length + 3);
     const end = text.search(/[/?#]/);
     if (end >= 0) text = text.slice(0, end);
   }
   const ascii = toAscii(text);
-  if (ascii === null) return badTargetOctet(0x80, offset);
+  if (ascii === null) {
+    return http1Error(
+      "invalid_authority",
+      `the host in ${quoteFound(text)} is no domain name in UTF-8; write it as xn--…`,
+      offset,
+      "RFC 5891 §4.4",
+    );
+  }
   return parseAuthority(ascii, HTTPS_PORT, offset);
 }
 
 const HTTPS_PORT = 443;
+
+function schemeOf(target: string): string | null {
+  return /^([A-Za-z][A-Za-z0-9+.-]*):\/\//.exec(target)?.[1]?.toLowerCase() ?? null;
+}
 
 /** The host of `host[:port]` as A-labels (RFC 5890) where it has octets outside ASCII; null where it can't be. */
 function toAscii(text: string): string | null {
@@ -130,10 +150,12 @@ function checkHost(fields: readonly Field[]): Http1Error | null {
   return "type" in value ? { ...value, code: "invalid_host" } : null;
 }
 
-function schemeRefused(target: string, offset: number): Http1Error {
+function schemeRefused(target: string, offset: number, hint: boolean): Http1Error {
   return http1Error(
     "scheme_not_allowed",
-    `the target of CONNECT is ${quoteFound(target)}; it is host:port, without a scheme`,
+    `the target of CONNECT is ${quoteFound(target)}; write host:port, without a scheme${
+      hint ? LENIENT_HINT : ""
+    }`,
     offset,
     "RFC 9112 §3.2.3",
   );

@@ -49,7 +49,7 @@ export function parseFieldLines(
     if (fields.length === limits.maxHeaderFields) {
       return http1Error(
         "too_many_fields",
-        `there are more than ${limits.maxHeaderFields} field lines`,
+        `there are more than ${limits.maxHeaderFields} field lines (http.max_header_fields)`,
         lineStart,
         "RFC 9110 §5.4",
       );

@@ -171,9 +171,7 @@ export function parseRequestLine(
   const targetStart = ++index;
   while (index < length && (OCTET_CLASS[bytes[index]!]! & targetClass) !== 0 && bytes[index] !== SP) index++;
   const targetEnd = index;
-  if (targetEnd === targetStart || bytes[targetEnd] !== SP) {
-    return targetError(bytes, text, targetStart, targetEnd);
-  }
+  if (targetEnd === targetStart || bytes[targetEnd] !== SP) return targetError(bytes, text, targetEnd);
   const version = versionAt(text, targetEnd + 1);
   index = targetEnd + 9;
   if (version === null || bytes[index] !== CR) return versionError(bytes, text, targetEnd + 1);
@@ -261,10 +259,10 @@ function methodError(bytes: Uint8Array, text: string, index: number): Http1Error
   );
 }
 
-function targetError(bytes: Uint8Array, text: string, start: number, index: number): Http1Error {
+function targetError(bytes: Uint8Array, text: string, index: number): Http1Error {
   const octetError = lineOctetError(bytes, index);
   if (octetError !== null) return octetError;
-  if (bytes[index] === CR || index === start) return malformedRequestLine(text);
+  if (bytes[index] === CR || bytes[index] === SP) return malformedRequestLine(text);
   return badTargetOctet(bytes[index]!, index);
 }
 

@@ -151,7 +151,9 @@ export class HeadReader {
     if (index < data.length) {
       return this.#fail(http1Error(
         this.#trailers ? "trailer_too_large" : "head_too_large",
-        `the ${this.#trailers ? "trailer section" : "head"} is over ${this.#maxBytes} bytes`,
+        `the ${
+          this.#trailers ? "trailer section" : "head"
+        } is over ${this.#maxBytes} bytes (http.max_head_bytes)`,
         this.#maxBytes,
         "RFC 9110 §5.4",
       ));

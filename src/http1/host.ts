@@ -131,7 +131,10 @@ function invalidPort(port: string, offset: number): Http1Error {
 function userinfoRefused(text: string, offset: number): Http1Error {
   return http1Error(
     "userinfo_not_allowed",
-    `${quoteFound(text.slice(text.lastIndexOf("@")))} follows user information; send credentials in a field`,
+    // Not the whole text: a password must not turn up in an answer or in the log.
+    `user information stands before ${
+      quoteFound(text.slice(text.lastIndexOf("@")))
+    }; send credentials in a field`,
     offset,
     "RFC 9110 §4.2.4",
   );

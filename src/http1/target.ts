@@ -98,7 +98,7 @@ export function badTargetOctet(octet: number, offset: number): Http1Error {
   const what = octet === 0x23
     ? "a fragment (#…), which never goes on the wire"
     : octet >= 0x80
-    ? "an octet outside ASCII, which must be percent-encoded"
+    ? "an octet outside ASCII; write it percent-encoded, a host as xn--…"
     : "white space or a control octet";
   return http1Error("invalid_target", `the request target holds ${what}`, offset, "RFC 9112 §3.2");
 }
