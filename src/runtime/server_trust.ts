@@ -31,8 +31,8 @@ interface HostAnchors {
   readonly settled: boolean;
 }
 
-/** Hosts remembered; the one not used for longest goes first. */
-const HOSTS_MAX = 1024;
+/** Hosts (and issuers, and contexts) remembered. */
+const REMEMBERED_MAX = 1024;
 /** So few roots cost nothing worth saving; and a server whose chain names more is not worth remembering. */
 const FEW_ROOTS = 4;
 /** No path is longer in practice; the bound is against chains that a server makes up. */
@@ -46,6 +46,8 @@ export class ServerTrust {
   /** By the numbers of their roots: most hosts share a few of them. */
   readonly #narrow = new Map<string, ServerContext>();
   readonly #hosts = new Map<string, HostAnchors>();
+  /** By the issuer of the leaf. To look at a whole chain costs 8 ms; most hosts share some intermediate issuer. */
+  readonly #byIssuer = new Map<string, ReadonlySet<number>>();
 
   private constructor(
     roots: readonly TrustRoot[],
@@ -81,9 +83,11 @@ export class ServerTrust {
   learned(host: string, socket: tls.TLSSocket): void {
     const known = this.#hosts.get(host);
     if (this.#roots.length <= FEW_ROOTS || known?.settled === true || !socket.authorized) return;
-    const roots = new Set([...known?.roots ?? [], ...this.#anchorsOf(socket)]);
+    // Where a memory failed before, only the chain itself will do.
+    const anchors = known === undefined ? this.#likelyAnchorsOf(socket) : this.#anchorsOf(socket);
+    const roots = new Set([...known?.roots ?? [], ...anchors]);
     this.#hosts.set(host, { roots, context: this.#narrowContext(roots), settled: true });
-    if (this.#hosts.size > HOSTS_MAX) this.#hosts.delete(this.#hosts.keys().next().value!);
+    trim(this.#hosts);
   }
 
   /**
@@ -98,6 +102,18 @@ export class ServerTrust {
   /** All roots as PEM, for programs that are to trust the same servers. */
   readRoots(): string {
     return this.#roots.map(({ pem }) => pem).join("");
+  }
+
+  #likelyAnchorsOf(socket: tls.TLSSocket): ReadonlySet<number> {
+    const { raw } = socket.getPeerCertificate();
+    const issuer = new X509Certificate(raw).issuer;
+    let anchors = this.#byIssuer.get(issuer);
+    if (anchors === undefined) {
+      anchors = this.#anchorsOf(socket);
+      this.#byIssuer.set(issuer, anchors);
+      trim(this.#byIssuer);
+    }
+    return anchors;
   }
 
   /** The roots whose name stands as issuer in the chain, or that are in the chain themselves. */
@@ -123,7 +139,7 @@ export class ServerTrust {
     if (known === undefined) {
       known = { context: this.#contextWith(numbers.map((number) => this.#roots[number]!)), narrow: true };
       // Servers choose what their chains name; hosts keep the contexts they have.
-      if (this.#narrow.size >= HOSTS_MAX) this.#narrow.clear();
+      if (this.#narrow.size >= REMEMBERED_MAX) this.#narrow.clear();
       this.#narrow.set(key, known);
     }
     return known;
@@ -132,4 +148,9 @@ export class ServerTrust {
   #contextWith(roots: readonly TrustRoot[]): tls.SecureContext {
     return tls.createSecureContext({ ...this.#versions, ca: roots.map(({ pem }) => pem) });
   }
+}
+
+/** Drops the entry not used for longest. */
+function trim(map: Map<string, unknown>): void {
+  if (map.size > REMEMBERED_MAX) map.delete(map.keys().next().value!);
 }

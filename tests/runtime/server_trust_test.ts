@@ -59,6 +59,47 @@ Deno.test("ServerTrust: after forget the whole set decides again, and what is le
   (await handshake(moved.port, both.context)).destroy();
 });
 
+Deno.test("ServerTrust keeps every root of the same name, since only the signature tells them apart", async () => {
+  const [first, second] = [makeAuthority("namesake"), makeAuthority("namesake")];
+  const hosts = ["a.example", "b.example"];
+  await using bundle = await bundleOf(first, second);
+  const trust = await ServerTrust.load({
+    upstreamTrust: "bundled",
+    upstreamCaBundle: bundle.path,
+    profile: "default",
+  });
+  await using a = await serve(first.issue(LOCAL));
+  await using b = await serve(second.issue(LOCAL));
+  for (const [at, { port }] of [a, b].entries()) {
+    const host = hosts[at]!;
+    const socket = await handshake(port, trust.contextFor(host).context);
+    trust.learned(host, socket);
+    socket.destroy();
+    const narrow = trust.contextFor(host);
+    assert(narrow.narrow);
+    (await handshake(port, narrow.context)).destroy();
+  }
+});
+
+Deno.test("ServerTrust remembers 1024 hosts, and of 1025 forgets the one not used for longest", async () => {
+  const authority = makeAuthority("root");
+  await using bundle = await bundleOf(authority);
+  const trust = await ServerTrust.load({
+    upstreamTrust: "bundled",
+    upstreamCaBundle: bundle.path,
+    profile: "default",
+  });
+  await using server = await serve(authority.issue(LOCAL));
+  const socket = await handshake(server.port, trust.contextFor("h0").context);
+  for (let host = 0; host < 1024; host++) trust.learned(`h${host}`, socket);
+  assert(trust.contextFor("h0").narrow);
+  trust.learned("h1024", socket);
+  socket.destroy();
+  assert(trust.contextFor("h0").narrow);
+  assert(!trust.contextFor("h1").narrow);
+  assert(trust.contextFor("h1024").narrow);
+});
+
 Deno.test("ServerTrust refuses an unknown root, a namesake of a known one and an expired leaf, with either context", async () => {
   const known = makeAuthority("known root");
   await using bundle = await bundleOf(known);
