@@ -1,0 +1,189 @@
+/**
+ * The processes of a benchmark: started, known by the first line they print, looked at from outside (CPU time,
+ * resident memory) and always ended. Each baseline is a process of its own, as the proxy is.
+ */
+import { fromFileUrl } from "./paths.ts";
+
+const READY_LIMIT_MS = 30_000;
+const STOP_LIMIT_MS = 30_000;
+
+/** CPU time since the process began, of the whole process and of the thread that runs its JavaScript. */
+export interface CpuTime {
+  readonly processMs: number;
+  readonly mainThreadMs: number;
+}
+
+/** A child process read line by line. */
+export class Child {
+  readonly startedAt = performance.now();
+  readonly #process: Deno.ChildProcess;
+  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #lines: AsyncGenerator<string>;
+  #exit: Promise<Deno.CommandStatus> | null = null;
+  #stderr = "";
+  #stderrDone: Promise<void>;
+
+  constructor(readonly name: string, command: readonly string[], read: "stdout" | "stderr") {
+    const [program, ...args] = command;
+    this.#process = new Deno.Command(program!, {
+      args,
+      env: { NO_COLOR: "1" },
+      stdin: "piped",
+      stdout: read === "stdout" ? "piped" : "null",
+      stderr: "piped",
+    }).spawn();
+    this.#writer = this.#process.stdin.getWriter();
+    if (read === "stdout") {
+      this.#lines = linesOf(this.#process.stdout);
+      this.#stderrDone = this.#collectStderr();
+    } else {
+      this.#lines = linesOf(this.#process.stderr);
+      this.#stderrDone = Promise.resolve();
+    }
+  }
+
+  get pid(): number {
+    return this.#process.pid;
+  }
+
+  /** The next line that `wanted` makes something of. Throws when the process ends or takes too long. */
+  async line<Value>(wanted: (line: string) => Value | null, limitMs = READY_LIMIT_MS): Promise<Value> {
+    let timedOut = false;
+    const timer = setTimeout(() => {
+      timedOut = true;
+      this.#kill("SIGKILL");
+    }, limitMs);
+    try {
+      for (;;) {
+        const { done, value } = await this.#lines.next();
+        if (done) break;
+        const made = wanted(value);
+        if (made !== null) return made;
+        this.#stderr += value + "\n";
+      }
+    } finally {
+      clearTimeout(timer);
+    }
+    const { code } = await this.#process.status;
+    await this.#stderrDone;
+    const why = timedOut ? `said nothing for ${limitMs} ms` : `ended with code ${code}`;
+    throw new Error(`${this.name} ${why}\n${this.#stderr}`);
+  }
+
+  async write(line: string): Promise<void> {
+    await this.#writer.write(new TextEncoder().encode(line + "\n"));
+  }
+
+  /** Ends it by closing its standard input, which the baselines and peers watch, or by a signal. */
+  stop(signal: Deno.Signal | null): Promise<Deno.CommandStatus> {
+    this.#exit ??= this.#stop(signal);
+    return this.#exit;
+  }
+
+  async #stop(signal: Deno.Signal | null): Promise<Deno.CommandStatus> {
+    this.#writer.close().catch(() => {});
+    // Windows has no signals to send; the process ends at once there.
+    if (signal !== null) this.#kill(Deno.build.os === "windows" ? "SIGKILL" : signal);
+    const timer = setTimeout(() => this.#kill("SIGKILL"), STOP_LIMIT_MS);
+    this.#drainLines();
+    const status = await this.#process.status;
+    clearTimeout(timer);
+    await this.#stderrDone;
+    return status;
+  }
+
+  #kill(signal: Deno.Signal): void {
+    try {
+      this.#process.kill(signal);
+    } catch {
+      // It has ended.
+    }
+  }
+
+  async #drainLines(): Promise<void> {
+    for await (const line of this.#lines) this.#stderr += line + "\n";
+  }
+
+  async #collectStderr(): Promise<void> {
+    for await (const line of linesOf(this.#process.stderr)) this.#stderr += line + "\n";
+  }
+}
+
+async function* linesOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<string> {
+  let rest = "";
+  for await (const text of stream.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop()!;
+    yield* lines;
+  }
+  if (rest !== "") yield rest;
+}
+
+/** Null where the platform does not tell: only Linux counts threads by themselves. */
+export function cpuTime(pid: number): CpuTime | null {
+  if (Deno.build.os !== "linux") return null;
+  const ofProcess = cpuMsOf(`/proc/${pid}/stat`);
+  const ofMain = cpuMsOf(`/proc/${pid}/task/${pid}/stat`);
+  return ofProcess === null || ofMain === null ? null : { processMs: ofProcess, mainThreadMs: ofMain };
+}
+
+/** `USER_HZ` is 100 on every Linux that Deno runs on. */
+const MS_PER_TICK = 10;
+
+function cpuMsOf(path: string): number | null {
+  try {
+    const text = Deno.readTextFileSync(path);
+    // The name in brackets may hold spaces.
+    const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+    return (Number(fields[11]) + Number(fields[12])) * MS_PER_TICK;
+  } catch {
+    return null;
+  }
+}
+
+/** Resident bytes; null where the platform has no plain way to ask. */
+export async function residentBytes(pid: number): Promise<number | null> {
+  if (Deno.build.os === "linux") {
+    const match = /^VmRSS:\s+([0-9]+) kB/m.exec(Deno.readTextFileSync(`/proc/${pid}/status`));
+    return match === null ? null : Number(match[1]) * 1024;
+  }
+  if (Deno.build.os === "windows") return null;
+  const { stdout } = await new Deno.Command("ps", { args: ["-o", "rss=", "-p", String(pid)] }).output();
+  const kilobytes = Number(new TextDecoder().decode(stdout).trim());
+  return Number.isFinite(kilobytes) && kilobytes > 0 ? kilobytes * 1024 : null;
+}
+
+/** What a line of JSON on standard output says; the first line of baselines and peers. */
+export function jsonLine<Value>(line: string): Value | null {
+  return line.startsWith("{") ? JSON.parse(line) as Value : null;
+}
+
+const FOLDER = fromFileUrl(new URL(".", import.meta.url));
+
+/** Starts one of the baselines of this folder; gives its address. */
+export async function startBaseline(
+  name: string,
+  file: string,
+  args: readonly string[],
+  readable: string,
+): Promise<{ child: Child; address: string }> {
+  const grants = ["--no-prompt", "--quiet", "--allow-net=localhost,127.0.0.1,[::1]", `--allow-read=${readable}`];
+  const child = new Child(name, [Deno.execPath(), "run", ...grants, `${FOLDER}${file}`, ...args], "stdout");
+  const { port } = await child.line(jsonLine<{ port: number }>);
+  return { child, address: `127.0.0.1:${port}` };
+}
+
+/** Builds the peers; null when there is no Go. Throws what the compiler says otherwise. */
+export async function buildPeers(folder: string): Promise<string | null> {
+  const path = `${folder}/peers${Deno.build.os === "windows" ? ".exe" : ""}`;
+  const sources = ["peers.go", "origin.go", "load.go"].map((file) => `${FOLDER}${file}`);
+  try {
+    const { success, stderr } = await new Deno.Command("go", { args: ["build", "-o", path, ...sources] })
+      .output();
+    if (success) return path;
+    throw new Error(`go build failed:\n${new TextDecoder().decode(stderr)}`);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  }
+}
