@@ -191,7 +191,8 @@ export class ProxySession implements Session {
         if (this.#router !== null) {
           this.#router.now = now;
           this.#relay!.ended(side, now);
-          if (side === "server") this.#router.serverGone();
+          // The relay may have ended the flow, and the router with it.
+          if (side === "server") this.#router?.serverGone();
         } else {
           this.#relay!.ended(side, now);
         }

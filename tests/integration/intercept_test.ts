@@ -5,7 +5,9 @@ import { patternBytes, sha256Hex, startHttpOrigin, startRawOrigin } from "../sup
 import { type TestProxy, withProxy } from "../support/proxy.ts";
 
 const authority = makeAuthority();
-const certificate = authority.issue({ names: ["localhost", "127.0.0.1", "::1", "*.wild.test", "xn--bcher-kva.test"] });
+const certificate = authority.issue({
+  names: ["localhost", "127.0.0.1", "::1", "*.wild.test", "xn--bcher-kva.test"],
+});
 
 async function withTrust(
   work: (trust: { tls: { upstream_ca_bundle: string } }) => Promise<void>,
@@ -90,7 +92,10 @@ Deno.test("the leaf comes from the cache the second time, and is for the name th
 Deno.test("servers and clients of one TLS version only are served, with and without SNI", async () => {
   await withTrust(async (trust) => {
     for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
-      const origin = await startHttpOrigin({ certificate, tls: { minVersion: version, maxVersion: version } });
+      const origin = await startHttpOrigin({
+        certificate,
+        tls: { minVersion: version, maxVersion: version },
+      });
       await withProxy({ settings: trust }, async (proxy) => {
         for (const client of ["TLSv1.2", "TLSv1.3"] as const) {
           for (const host of ["localhost", "127.0.0.1"]) {
@@ -115,7 +120,10 @@ Deno.test("a name other than the CONNECT host is decided anew: a block holds", a
   await withTrust((trust) =>
     withProxy({ settings: { ...trust, policy: { block_hosts: ["evil.test"] } } }, async (proxy) => {
       await assertRejects(() =>
-        proxy.tls(`127.0.0.1:${origin.port}`, { servername: "evil.test", checkServerIdentity: () => undefined })
+        proxy.tls(`127.0.0.1:${origin.port}`, {
+          servername: "evil.test",
+          checkServerIdentity: () => undefined,
+        })
       );
       assertEquals((await proxy.closed(1)).attributes.reason_code, "blocked");
       assertEquals(proxy.of("connect_decision", 1).length, 2);
@@ -194,7 +202,10 @@ Deno.test("a client that offers only h2 is tunnelled, and the reason is on recor
       client.end();
       const closed = await proxy.closed(1);
       assertEquals(closed.attributes.reason_detail, "the client offers only h2");
-      assertEquals(proxy.of("tls_client_hello")[0]!.attributes.tunnelled_because, "the client offers only h2");
+      assertEquals(
+        proxy.of("tls_client_hello")[0]!.attributes.tunnelled_because,
+        "the client offers only h2",
+      );
       assertEquals(proxy.of("tls_handshake_started").length, 0);
     })
   );

@@ -93,7 +93,9 @@ Deno.test("a tunnel relays megabytes both ways unchanged and counts them", async
   await withProxy(TUNNEL, async (proxy) => {
     const client = await proxy.tunnel(origin.authority);
     const body = patternBytes(5_000_000);
-    await client.write(`POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: ${body.length}\r\n\r\n`);
+    await client.write(
+      `POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: ${body.length}\r\n\r\n`,
+    );
     const sending = client.write(body);
     await client.readThrough("\r\n\r\n");
     assertEquals(sha256Hex(await client.readAll()), sha256Hex(body));
