@@ -57,6 +57,8 @@ const CODES: ReadonlyMap<string, TlsFailureReason> = new Map([
   ...reasons("cert_validation", [
     "CERT_CHAIN_TOO_LONG",
     "CERT_HAS_EXPIRED",
+    // Ours: the platform let a handshake end without vouching for the certificate.
+    "CERT_NOT_VERIFIED",
     "CERT_NOT_YET_VALID",
     "CERT_REJECTED",
     "CERT_REVOKED",
