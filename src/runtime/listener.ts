@@ -38,6 +38,7 @@ export class Listener {
   #server: net.Server;
   #closed = false;
   #paused = false;
+  #resuming = false;
 
   private constructor(
     /** The address with the real port. */
@@ -58,7 +59,10 @@ export class Listener {
       );
     }
     if (wanted.type === "unix" && Deno.build.os === "windows") {
-      throw new StartError("proxy_init_failed", `listen: ${text}: this platform has no Unix sockets; use host:port`);
+      throw new StartError(
+        "proxy_init_failed",
+        `listen: ${text}: this platform has no Unix sockets; use host:port`,
+      );
     }
     if (wanted.type === "unix") await removeStaleSocket(wanted.path);
     const server = await bind(wanted, options).catch((error) => {
@@ -74,16 +78,18 @@ export class Listener {
 
   /** Stops listening until `resume`; connections that were accepted stay. */
   pause(): void {
-    if (this.#paused || this.#closed) return;
+    if (this.#paused || this.#resuming || this.#closed) return;
     this.#paused = true;
     this.#server.close();
     this.options.onPause(this.address);
   }
 
   resume(): void {
-    if (!this.#paused || this.#closed) return;
+    if (!this.#paused || this.#resuming || this.#closed) return;
+    this.#resuming = true;
     bind(this.bound, this.options).then(
       (server) => {
+        this.#resuming = false;
         if (this.#closed) {
           server.close();
           return;
@@ -93,6 +99,7 @@ export class Listener {
         this.options.onResume(this.address);
       },
       (error) => {
+        this.#resuming = false;
         this.options.onError(listenFailure(this.address, error));
         setTimeout(() => this.resume(), RELISTEN_RETRY_MS);
       },
