@@ -1,0 +1,111 @@
+/**
+ * What is wrong with a certificate that was refused. The runtime says the same for each
+ * (UNABLE_TO_VERIFY_LEAF_SIGNATURE), be it expired, not yet valid, self-signed or from an unknown issuer,
+ * and does not show it. So it is fetched once more, on a connection of its own that verifies nothing
+ * and over which nothing is ever sent; what it tells only words the refusal, which stands in any case.
+ */
+import { X509Certificate } from "node:crypto";
+import { isIP } from "node:net";
+import tls from "node:tls";
+import type { Authority } from "../core/authority.ts";
+
+/** A code of OpenSSL, which `normalizeTlsFailure` knows, and a sentence for the user. */
+export interface CertificateFault {
+  readonly code: string;
+  readonly detail: string;
+}
+
+export interface DiagnosisOptions {
+  /** Null: no SNI is sent. */
+  readonly serverName: string | null;
+  /** For its versions; its roots do not matter. */
+  readonly context: tls.SecureContext;
+  readonly timeoutMs: number;
+}
+
+/** Whether a handshake that failed with this code failed for want of a root, or for something that looks the same. */
+export function isTrustFailure(code: string): boolean {
+  return code === "UNABLE_TO_VERIFY_LEAF_SIGNATURE" || code === "SELF_SIGNED_CERT_IN_CHAIN";
+}
+
+/** Null when nothing can be said: the server cannot be reached again, or shows nothing that explains the refusal. */
+export function diagnoseCertificate(
+  { host, port }: Authority,
+  { serverName, context, timeoutMs }: DiagnosisOptions,
+): Promise<CertificateFault | null> {
+  const { promise, resolve } = Promise.withResolvers<CertificateFault | null>();
+  const socket = tls.connect({
+    host,
+    port,
+    servername: serverName === null || isIP(serverName) !== 0 ? "" : serverName,
+    secureContext: context,
+    rejectUnauthorized: false,
+  });
+  const timer = setTimeout(() => finish(null), timeoutMs);
+  const finish = (fault: CertificateFault | null) => {
+    clearTimeout(timer);
+    socket.destroy();
+    resolve(fault);
+  };
+  socket.once("secureConnect", () => finish(certificateFault(chainOf(socket), Date.now())));
+  socket.once("error", () => finish(null));
+  socket.once("close", () => finish(null));
+  return promise;
+}
+
+/** What is wrong with a chain that no trusted root anchors or whose time is not now; the leaf comes first. */
+export function certificateFault(chain: readonly X509Certificate[], nowMs: number): CertificateFault | null {
+  const leaf = chain[0];
+  if (leaf === undefined) return null;
+  for (const [depth, certificate] of chain.entries()) {
+    const what = depth === 0 ? "the certificate" : `the issuing certificate ${nameIn(certificate.subject)}`;
+    if (Date.parse(certificate.validTo) < nowMs) {
+      return { code: "CERT_HAS_EXPIRED", detail: `${what} expired at ${timeOf(certificate.validTo)}` };
+    }
+    if (Date.parse(certificate.validFrom) > nowMs) {
+      return {
+        code: "CERT_NOT_YET_VALID",
+        detail: `${what} is valid only from ${timeOf(certificate.validFrom)}`,
+      };
+    }
+  }
+  if (leaf.subject === leaf.issuer) {
+    return { code: "DEPTH_ZERO_SELF_SIGNED_CERT", detail: "the certificate is self-signed" };
+  }
+  const last = chain[chain.length - 1]!;
+  if (last.subject === last.issuer) {
+    return {
+      code: "SELF_SIGNED_CERT_IN_CHAIN",
+      detail: `the certificate was issued under ${nameIn(last.subject)}, which is not trusted`,
+    };
+  }
+  return {
+    code: "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+    detail: `the certificate was issued by ${nameIn(last.issuer)}, which is not trusted`,
+  };
+}
+
+const CHAIN_LENGTH_MAX = 16;
+
+function chainOf(socket: tls.TLSSocket): X509Certificate[] {
+  const chain: X509Certificate[] = [];
+  let entry: tls.DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
+  while (entry?.raw !== undefined && chain.length < CHAIN_LENGTH_MAX) {
+    chain.push(new X509Certificate(entry.raw));
+    if (entry.issuerCertificate === entry) break;
+    entry = entry.issuerCertificate;
+  }
+  return chain;
+}
+
+/** The common name, or else the whole name, of `C=US\nO=Example\nCN=Example Root`; never more than a line's worth. */
+function nameIn(distinguishedName: string): string {
+  const lines = distinguishedName.split("\n");
+  const common = lines.find((line) => line.startsWith("CN="))?.slice(3);
+  return JSON.stringify((common ?? lines.join(", ")).slice(0, 100));
+}
+
+function timeOf(text: string): string {
+  const time = new Date(text);
+  return Number.isNaN(time.getTime()) ? text : time.toISOString();
+}

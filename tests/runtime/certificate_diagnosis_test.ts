@@ -1,0 +1,106 @@
+import { assertEquals, assertMatch } from "@std/assert";
+import net from "node:net";
+import tls from "node:tls";
+import { diagnoseCertificate, isTrustFailure } from "../../src/runtime/certificate_diagnosis.ts";
+import { normalizeTlsFailure } from "../../src/tls/failure.ts";
+import { type Certificate, makeAuthority, makeSelfSigned } from "../support/certificates.ts";
+
+const DAY_MS = 86_400_000;
+const names = ["localhost"];
+const known = makeAuthority("known root");
+const unknown = makeAuthority("unknown root");
+const context = tls.createSecureContext({ ca: known.certPem });
+
+Deno.test("diagnoseCertificate says what the platform's code hides", async () => {
+  const now = Date.now();
+  const unknownLeaf = unknown.issue({ names });
+  const rows: readonly (readonly [Certificate, code: string, detail: RegExp, reason: string])[] = [
+    [
+      known.issue({ names, notBefore: new Date(now - 2 * DAY_MS), notAfter: new Date(now - DAY_MS) }),
+      "CERT_HAS_EXPIRED",
+      /^the certificate expired at 20..-..-..T/,
+      "cert_validation",
+    ],
+    [
+      known.issue({ names, notBefore: new Date(now + DAY_MS) }),
+      "CERT_NOT_YET_VALID",
+      /^the certificate is valid only from 20..-..-..T/,
+      "cert_validation",
+    ],
+    [
+      makeSelfSigned({ names, commonName: "localhost" }),
+      "DEPTH_ZERO_SELF_SIGNED_CERT",
+      /self-signed$/,
+      "unknown_ca",
+    ],
+    [
+      unknownLeaf,
+      "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+      /^the certificate was issued by "unknown root", which is not trusted$/,
+      "unknown_ca",
+    ],
+    [
+      { ...unknownLeaf, certPem: `${unknownLeaf.certPem}\n${unknown.certPem}` },
+      "SELF_SIGNED_CERT_IN_CHAIN",
+      /^the certificate was issued under "unknown root", which is not trusted$/,
+      "unknown_ca",
+    ],
+  ];
+  for (const [certificate, code, detail, reason] of rows) {
+    const sent: unknown[] = [];
+    const server = tls.createServer({ cert: certificate.certPem, key: certificate.keyPem }, (socket) => {
+      socket.on("error", () => {});
+      socket.on("data", (data) => sent.push(data));
+    });
+    const port = await listen(server);
+    const refused = await refusal(port);
+    assertEquals(isTrustFailure(refused), true, refused);
+    const fault = await diagnoseCertificate({ host: "127.0.0.1", port }, {
+      serverName: "localhost",
+      context,
+      timeoutMs: 5_000,
+    });
+    assertEquals(fault?.code, code);
+    assertMatch(fault!.detail, detail);
+    assertEquals(normalizeTlsFailure(fault!, "server"), {
+      normalizedReason: reason as "unknown_ca",
+      sourceConfidence: "authoritative",
+    });
+    assertEquals(sent, []);
+    await new Promise<void>((resolve) => server.close(() => resolve()));
+  }
+});
+
+Deno.test("diagnoseCertificate gives null when the server is gone, silent or speaks something else", async () => {
+  const options = { serverName: "127.0.0.1", context, timeoutMs: 50 };
+  for (const answer of ["HTTP/1.1 400 Bad Request\r\n\r\n", ""]) {
+    const sockets = new Set<net.Socket>();
+    const server = net.createServer((socket) => {
+      sockets.add(socket);
+      socket.on("error", () => {});
+      socket.write(answer);
+    });
+    const port = await listen(server);
+    assertEquals(await diagnoseCertificate({ host: "127.0.0.1", port }, options), null);
+    for (const socket of sockets) socket.destroy();
+    await new Promise<void>((resolve) => server.close(() => resolve()));
+    assertEquals(await diagnoseCertificate({ host: "127.0.0.1", port }, options), null);
+  }
+});
+
+async function refusal(port: number): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const socket = tls.connect({ host: "127.0.0.1", port, servername: "localhost", secureContext: context });
+  socket.once("error", (error) => resolve("code" in error ? String(error.code) : error.name));
+  socket.once("secureConnect", () => resolve("accepted"));
+  const code = await promise;
+  socket.destroy();
+  return code;
+}
+
+async function listen(server: net.Server): Promise<number> {
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("not listening");
+  return address.port;
+}
