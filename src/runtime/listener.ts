@@ -7,22 +7,13 @@
  * connections are gone.
  */
 import net from "node:net";
+import {
+  ADDRESS_FORMS,
+  formatListenAddress,
+  type ListenAddress,
+  parseListenAddress,
+} from "./config/address.ts";
 import { StartError } from "./start_error.ts";
-
-export type ListenAddress =
-  | { readonly type: "tcp"; readonly host: string; readonly port: number }
-  | { readonly type: "unix"; readonly path: string };
-
-/** `host:port`, `[v6]:port` or `unix:/path`. */
-export function parseListenAddress(text: string): ListenAddress | null {
-  if (text.startsWith("unix:")) {
-    return text.length > "unix:".length ? { type: "unix", path: text.slice("unix:".length) } : null;
-  }
-  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:[\]]+)):([0-9]{1,5})$/.exec(text);
-  if (match === null) return null;
-  const port = Number(match[3]);
-  return port > 65535 ? null : { type: "tcp", host: match[1] ?? match[2]!, port };
-}
 
 export interface ListenerOptions {
   onConnection(socket: net.Socket): void;
@@ -52,10 +43,10 @@ export class Listener {
 
   static async listen(text: string, options: ListenerOptions): Promise<Listener> {
     const wanted = parseListenAddress(text);
-    if (wanted === null) {
+    if (wanted.type === "error") {
       throw new StartError(
         "config_invalid",
-        `listen: cannot use ${JSON.stringify(text)}; allowed are host:port, [v6]:port and unix:/path`,
+        `listen: cannot use ${JSON.stringify(text)}: ${wanted.detail}; allowed are ${ADDRESS_FORMS}`,
       );
     }
     if (wanted.type === "unix" && Deno.build.os === "windows") {
@@ -111,11 +102,6 @@ export class Listener {
     this.#closed = true;
     if (!this.#paused) this.#server.close();
   }
-}
-
-export function formatListenAddress(address: ListenAddress): string {
-  if (address.type === "unix") return `unix:${address.path}`;
-  return address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
 }
 
 function bind(address: ListenAddress, options: ListenerOptions): Promise<net.Server> {
