@@ -75,8 +75,10 @@ export class FlowDriver implements Effects, DeadlineOwner {
   readonly #client: SideState;
   readonly #server: SideState = { conn: null, paused: false, ended: false };
   readonly #deadlines = new Float64Array(TIMERS.length + 1).fill(Infinity);
-  readonly #queue: (() => void)[] = [];
+  readonly #queue: ((now: Instant) => void)[] = [];
   #busy = false;
+  /** When the input that is being handled came. */
+  #now: Instant = 0;
   #counted = 0;
   #waiting = false;
   #target: Authority | null = null;
@@ -195,7 +197,7 @@ export class FlowDriver implements Effects, DeadlineOwner {
   decide(id: number, question: Question): void {
     const answer = this.world.decide(question);
     if (!(answer instanceof Promise)) {
-      this.#queue.push(() => this.session.decided(id, answer, this.world.now()));
+      this.#queue.push((now) => this.session.decided(id, answer, now));
       return;
     }
     answer.then(
@@ -217,7 +219,7 @@ export class FlowDriver implements Effects, DeadlineOwner {
   }
 
   record(event: FlowEvent): void {
-    this.world.record(this.context, event, this.world.now());
+    this.world.record(this.context, event, this.#now);
   }
 
   countTlsFailure(host: string, reason: string): { reason: number; total: number } {
@@ -308,7 +310,8 @@ export class FlowDriver implements Effects, DeadlineOwner {
         }
         this.#busy = true;
         try {
-          this.session.received(side, data, this.world.now());
+          this.#now = this.world.now();
+          this.session.received(side, data, this.#now);
         } catch (error) {
           this.#crash(error);
         }
@@ -331,12 +334,12 @@ export class FlowDriver implements Effects, DeadlineOwner {
   #input(handle: (now: Instant) => void): void {
     if (this.closed) return;
     if (this.#busy) {
-      this.#queue.push(() => handle(this.world.now()));
+      this.#queue.push(handle);
       return;
     }
     this.#busy = true;
     try {
-      handle(this.world.now());
+      handle(this.#now = this.world.now());
     } catch (error) {
       this.#crash(error);
     }
@@ -348,7 +351,7 @@ export class FlowDriver implements Effects, DeadlineOwner {
     this.world.bug(error);
     const detail = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
     try {
-      this.session.crashed(detail, this.world.now());
+      this.session.crashed(detail, this.#now);
     } catch (again) {
       this.world.bug(again);
     }
@@ -361,7 +364,7 @@ export class FlowDriver implements Effects, DeadlineOwner {
       const next = this.#queue.shift()!;
       this.#busy = true;
       try {
-        next();
+        next(this.#now = this.world.now());
       } catch (error) {
         this.#crash(error);
       }
