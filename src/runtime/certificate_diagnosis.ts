@@ -1,7 +1,7 @@
 /**
- * What is wrong with a certificate that was refused. The runtime says the same for each
- * (UNABLE_TO_VERIFY_LEAF_SIGNATURE), be it expired, not yet valid, self-signed or from an unknown issuer,
- * and does not show it. So it is fetched once more, on a connection of its own that verifies nothing
+ * What is wrong with a certificate that was refused. The runtime says the same
+ * (UNABLE_TO_VERIFY_LEAF_SIGNATURE), be it expired, not yet valid or from an unknown issuer, and does not
+ * show it. So it is fetched once more, on a connection of its own that verifies nothing
  * and over which nothing is ever sent; what it tells only words the refusal, which stands in any case.
  */
 import { X509Certificate } from "node:crypto";
@@ -25,8 +25,15 @@ export interface DiagnosisOptions {
 
 /** Whether a handshake that failed with this code failed for want of a root, or for something that looks the same. */
 export function isTrustFailure(code: string): boolean {
-  return code === "UNABLE_TO_VERIFY_LEAF_SIGNATURE" || code === "SELF_SIGNED_CERT_IN_CHAIN";
+  return TRUST_CODES.has(code);
 }
+
+/** What rustls refuses goes by these names; only a leaf that names itself as its issuer gets the last. */
+const TRUST_CODES: ReadonlySet<string> = new Set([
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+]);
 
 /** Null when nothing can be said: the server cannot be reached again, or shows nothing that explains the refusal. */
 export function diagnoseCertificate(

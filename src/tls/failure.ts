@@ -31,8 +31,8 @@ export function normalizeTlsFailure(
   side: Side,
 ): TlsFailure {
   // A catch-all code (HANDSHAKE_FAILURE stands for each alert without a code of its own) says less than the alert.
-  const alert = alertIn(code, detail);
-  if (alert !== null) return authoritative(reasonOfAlert(alert, side));
+  const alerted = alertIn(code, detail);
+  if (alerted !== null) return authoritative(reasonOfAlert(alerted, side));
   if (AMBIGUOUS_CODES.has(code)) return inferred("unknown_ca");
   const known = CODES.get(code);
   if (known !== undefined) return authoritative(known);
@@ -122,11 +122,11 @@ function alertIn(code: string, detail: string): string | null {
  * An alert about a certificate speaks of the one that its receiver sent. From the client that is our leaf;
  * from the server it would be a client certificate, which we do not have, so there it is the handshake.
  */
-function reasonOfAlert(alert: string, side: Side): TlsFailureReason {
-  if (alert === "closenotify" || alert === "usercanceled" || alert === "usercancelled") return "eof_or_reset";
+function reasonOfAlert(name: string, side: Side): TlsFailureReason {
+  if (name === "closenotify" || name === "usercanceled" || name === "usercancelled") return "eof_or_reset";
   if (side === "server") return "handshake";
-  if (alert === "unknownca") return "unknown_ca";
-  return CERTIFICATE_ALERTS.has(alert) ? "cert_validation" : "handshake";
+  if (name === "unknownca") return "unknown_ca";
+  return CERTIFICATE_ALERTS.has(name) ? "cert_validation" : "handshake";
 }
 
 const CERTIFICATE_ALERTS: ReadonlySet<string> = new Set([

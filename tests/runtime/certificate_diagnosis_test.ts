@@ -34,6 +34,17 @@ Deno.test("diagnoseCertificate says what the platform's code hides", async () =>
       "unknown_ca",
     ],
     [
+      makeSelfSigned({
+        names,
+        commonName: "localhost",
+        notBefore: new Date(now - 2 * DAY_MS),
+        notAfter: new Date(now - DAY_MS),
+      }),
+      "CERT_HAS_EXPIRED",
+      /^the certificate expired/,
+      "cert_validation",
+    ],
+    [
       unknownLeaf,
       "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
       /^the certificate was issued by "unknown root", which is not trusted$/,

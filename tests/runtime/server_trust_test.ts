@@ -1,7 +1,7 @@
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { X509Certificate } from "node:crypto";
 import tls from "node:tls";
 import { ServerTrust } from "../../src/runtime/server_trust.ts";
-import { StartError } from "../../src/runtime/start_error.ts";
 import { type Certificate, makeAuthority, type TestAuthority } from "../support/certificates.ts";
 
 const DAY_MS = 86_400_000;
@@ -155,6 +155,19 @@ Deno.test("ServerTrust learns nothing when there are few roots, and nothing from
   assertEquals(many.contextFor("localhost").narrow, false);
 });
 
+Deno.test("ServerTrust gives all roots as PEM for other programs", async () => {
+  const authorities = [makeAuthority("first root"), makeAuthority("second root")];
+  await using bundle = await bundleOf(...authorities);
+  const trust = await ServerTrust.load({
+    upstreamTrust: bundle.path,
+    upstreamCaBundle: null,
+    profile: "default",
+  });
+  const written = (pem: string) => new X509Certificate(pem).fingerprint256;
+  const pems = trust.readRoots().split(/(?<=-----END CERTIFICATE-----\n)/);
+  assertEquals(pems.map(written), authorities.map(({ certPem }) => written(certPem)));
+});
+
 Deno.test("ServerTrust with the strict profile speaks TLS 1.3 only, else 1.2 too", async () => {
   const authority = makeAuthority("root");
   await using bundle = await bundleOf(authority);
@@ -174,65 +187,6 @@ Deno.test("ServerTrust with the strict profile speaks TLS 1.3 only, else 1.2 too
     await refusal(old.port, strict.contextFor("localhost").context),
     "ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION",
   );
-});
-
-Deno.test("ServerTrust takes the system's roots, a bundle alone, or Mozilla's, each with the extra bundle once", async () => {
-  const authority = makeAuthority("extra root");
-  await using bundle = await bundleOf(authority, authority);
-  const count = async (upstreamTrust: string, upstreamCaBundle: string | null) => {
-    const trust = await ServerTrust.load({ upstreamTrust, upstreamCaBundle, profile: "default" });
-    assertEquals(trust.notices, []);
-    return trust.readRoots().split("-----BEGIN CERTIFICATE-----").length - 1;
-  };
-  assertEquals(await count(bundle.path, null), 1);
-  assertEquals(await count(bundle.path, bundle.path), 1);
-  const bundled = await count("bundled", null);
-  assertEquals(bundled, new Set(tls.rootCertificates).size);
-  assertEquals(await count("bundled", bundle.path), bundled + 1);
-});
-
-Deno.test("ServerTrust in the mode system finds this machine's roots, or says that it does not", async () => {
-  const trust = await ServerTrust.load({
-    upstreamTrust: "system",
-    upstreamCaBundle: null,
-    profile: "default",
-  });
-  const roots = trust.readRoots().split("-----BEGIN CERTIFICATE-----").length - 1;
-  console.log(`${roots} roots`, ...trust.notices);
-  assert(roots > 0);
-});
-
-Deno.test("ServerTrust.load names the file that cannot be used, and the mend", async () => {
-  const directory = await Deno.makeTempDir();
-  try {
-    const empty = `${directory}/empty.pem`;
-    await Deno.writeTextFile(empty, "nothing here\n");
-    const torn = `${directory}/torn.pem`;
-    await Deno.writeTextFile(torn, `${makeAuthority().certPem}\n-----BEGIN CERTIFICATE-----\nAAAA\n`);
-    const faults = [
-      { path: `${directory}/absent.pem`, message: "does not exist" },
-      { path: empty, message: "holds no PEM certificates" },
-      { path: torn, message: "certificate 2 of 2" },
-      { path: directory, message: "cannot be read" },
-    ];
-    for (const { path, message } of faults) {
-      for (const key of ["upstream_trust", "upstream_ca_bundle"]) {
-        const settings = key === "upstream_trust"
-          ? { upstreamTrust: path, upstreamCaBundle: null }
-          : { upstreamTrust: "bundled", upstreamCaBundle: path };
-        const error = await assertRejects(
-          () => ServerTrust.load({ ...settings, profile: "default" }),
-          StartError,
-        );
-        assertEquals(error.exitClass, "config_invalid");
-        assertStringIncludes(error.message, `tls.${key}: `);
-        assertStringIncludes(error.message, path);
-        assertStringIncludes(error.message, message);
-      }
-    }
-  } finally {
-    await Deno.remove(directory, { recursive: true });
-  }
 });
 
 Deno.test("ServerTrust makes repeated handshakes cheap", async () => {
