@@ -100,6 +100,8 @@ export function caRecipe(settings: Settings): CaRecipe {
   return { commonName, organization, keyKind: downstreamCertProfile === "compat" ? "rsa" : "ec" };
 }
 
+const EXPIRY_WARNING_MS = 14 * 86_400_000;
+
 /** Opens the CA that the settings name, or makes the one in the state directory. Throws StartError. */
 export async function openCertificateAuthority(
   settings: Settings,
@@ -133,9 +135,9 @@ export async function openCertificateAuthority(
         "for clients without elliptic curves make an RSA one: soth-mitm ca rotate",
     );
   }
-  const leftDays = Math.floor((material.facts.notAfterSeconds - wallClock() / 1000) / 86_400);
-  if (leftDays < 30) {
-    notice.push(`The CA certificate expires at ${isoTime(material.facts.notAfterSeconds)}`);
+  const { notAfterSeconds } = material.facts;
+  if (notAfterSeconds * 1000 - wallClock() < EXPIRY_WARNING_MS) {
+    notice.push(`The CA certificate expires at ${isoTime(notAfterSeconds)}`);
   }
   return new CertificateAuthority(settings, location, material, await leafKey, notice, wallClock);
 }
