@@ -4,6 +4,7 @@
  * it stands on a `Feed`, which hands it one read at a time and stops when the flow stops reading.
  */
 import { Duplex } from "node:stream";
+import { setImmediate } from "node:timers";
 import tls from "node:tls";
 import type { Secured, TransportFault } from "../core/session.ts";
 import { type Conn, type ConnHandler, IGNORE_EVENTS } from "./conn.ts";
@@ -14,10 +15,16 @@ import { keepRead } from "./read_buffer.ts";
 class Feed extends Duplex implements ConnHandler {
   #writeDone: (() => void) | null = null;
 
-  constructor(private readonly conn: Conn, preread: Uint8Array) {
+  constructor(private readonly conn: Conn) {
     super({ allowHalfOpen: true, autoDestroy: false });
     conn.handler = this;
+  }
+
+  /** Starts with what was read before. */
+  begin(preread: Uint8Array): void {
+    if (this.destroyed) return;
     if (preread.length > 0) this.push(preread);
+    this.conn.setReading(true);
   }
 
   onData(data: Uint8Array): void {
@@ -134,6 +141,7 @@ function handshake(
   socket: tls.TLSSocket,
   securedEvent: "secure" | "secureConnect",
   callbacks: TlsCallbacks,
+  begin: () => void,
   extra: (socket: tls.TLSSocket) => Partial<Secured> | Error,
 ): () => void {
   let settled = false;
@@ -165,7 +173,11 @@ function handshake(
       ...more,
     });
   });
-  raw.setReading(true);
+  // Not before the TLSSocket has started, some ticks from now: a hello it refuses while it is still being set up
+  // (TLS 1.1, say) is an exception inside the runtime that nobody can catch.
+  setImmediate(() => {
+    if (!settled) begin();
+  });
   return () => {
     if (settled) return;
     settled = true;
@@ -185,8 +197,9 @@ export function secureClientSide(
   },
   callbacks: TlsCallbacks,
 ): () => void {
+  const feed = new Feed(raw);
   const socket = new tls.TLSSocket(
-    new Feed(raw, options.preread) as never,
+    feed as never,
     {
       isServer: true,
       secureContext: options.context,
@@ -194,7 +207,8 @@ export function secureClientSide(
       ...(options.alpn.length === 0 ? {} : { ALPNProtocols: [...options.alpn] }),
     } as tls.TLSSocketOptions,
   );
-  return handshake(raw, socket, "secure", callbacks, () => ({ certCache: options.certCache }));
+  const begin = () => feed.begin(options.preread);
+  return handshake(raw, socket, "secure", callbacks, begin, () => ({ certCache: options.certCache }));
 }
 
 /** The client role, towards the server; the certificate is verified for `host`. */
@@ -208,10 +222,11 @@ export function secureServerSide(
   },
   callbacks: TlsCallbacks,
 ): () => void {
+  const feed = new Feed(raw);
   const isIp = options.host.includes(":") || /^[0-9.]+$/.test(options.host);
   const socket = tls.connect(
     {
-      socket: new Feed(raw, new Uint8Array(0)),
+      socket: feed,
       secureContext: options.context,
       host: options.host,
       servername: isIp || !options.sendSni ? "" : options.host,
@@ -222,7 +237,8 @@ export function secureServerSide(
       ...(options.alpn.length === 0 ? {} : { ALPNProtocols: [...options.alpn] }),
     } as tls.ConnectionOptions,
   );
-  return handshake(raw, socket, "secureConnect", callbacks, (secured) => {
+  const begin = () => feed.begin(new Uint8Array(0));
+  return handshake(raw, socket, "secureConnect", callbacks, begin, (secured) => {
     if (secured.authorized !== true) return verificationFailure(secured);
     return tls.checkServerIdentity(options.host, secured.getPeerCertificate()) ?? {};
   });
