@@ -1,0 +1,53 @@
+import { assertEquals } from "@std/assert";
+import { assert } from "../../src/core/assert.ts";
+import { parseRequestHead, parseResponseHead } from "../../src/http1/head.ts";
+import { toOriginForm, withoutTransferCoding } from "../../src/http1/rewrite.ts";
+import { latin1 } from "../support/golden.ts";
+
+const LIMITS = { maxHeaderFields: 256 };
+
+function rewritten(text: string): string {
+  const head = parseRequestHead(latin1(text), LIMITS);
+  assert(head.type === "request" && head.parsedTarget.form === "absolute", JSON.stringify(head));
+  return String.fromCharCode(...toOriginForm(head, head.parsedTarget.path, head.parsedTarget.authority));
+}
+
+Deno.test("toOriginForm changes the request line and leaves every other octet", () => {
+  const fields = "Host:  a.test:80 \r\nx: \xe9\t\r\nX:\r\nconnection: a ,b\r\n\r\n";
+  assertEquals(rewritten(`GET http://a.test HTTP/1.1\r\n${fields}`), `GET / HTTP/1.1\r\n${fields}`);
+});
+
+Deno.test("toOriginForm removes each field that addresses the proxy, and its name in Connection", () => {
+  assertEquals(
+    rewritten(
+      "GET http://a.test/ HTTP/1.1\r\nPROXY-connection: close\r\nConnection: close, proxy-CONNECTION\r\nHost: a.test\r\n" +
+        "Proxy-Authorization: x\r\nConnection: Proxy-Connection ,\r\nproxy-authorization: y\r\n\r\n",
+    ),
+    "GET / HTTP/1.1\r\nConnection: close\r\nHost: a.test\r\n\r\n",
+  );
+});
+
+Deno.test("toOriginForm gives HTTP/1.0 our version and a Host where it has none", () => {
+  assertEquals(
+    rewritten("GET http://[::1]:81/?q HTTP/1.0\r\nA: b\r\n\r\n"),
+    "GET /?q HTTP/1.1\r\nHost: [::1]:81\r\nA: b\r\n\r\n",
+  );
+  assertEquals(
+    rewritten("GET http://a.test/ HTTP/1.0\r\nA: b\r\nhost: a.test\r\n\r\n"),
+    "GET / HTTP/1.1\r\nA: b\r\nhost: a.test\r\n\r\n",
+  );
+});
+
+Deno.test("withoutTransferCoding leaves what does not speak of coding or connection", () => {
+  const head = parseResponseHead(
+    latin1(
+      "HTTP/1.1 200 \r\nA: b\r\nTRAILER: x\r\nTransfer-Encoding: chunked\r\nConnection: x\r\na:  \xe9\r\n\r\n",
+    ),
+    LIMITS,
+  );
+  assert(head.type === "response", "it is parsed");
+  assertEquals(
+    String.fromCharCode(...withoutTransferCoding(head)),
+    "HTTP/1.1 200 \r\nConnection: close\r\nA: b\r\na:  \xe9\r\n\r\n",
+  );
+});
