@@ -48,6 +48,7 @@ export async function loadTrustRoots(settings: TrustSettings): Promise<TrustRoot
 /** Programs of the OpenSSL family take this file for the system's roots; so do we. */
 const BUNDLE_VARIABLES = ["SSL_CERT_FILE", "NIX_SSL_CERT_FILE"];
 
+/** Those must be granted to read, or `system` is not to be had. */
 const BUNDLE_PATHS = [
   "/etc/ssl/certs/ca-certificates.crt", // Debian, Ubuntu, Arch, Gentoo, Alpine
   "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", // Fedora, RHEL
@@ -58,9 +59,6 @@ const BUNDLE_PATHS = [
   "/usr/local/etc/ssl/cert.pem", // FreeBSD
   "/usr/local/share/certs/ca-root-nss.crt", // FreeBSD
 ];
-
-/** What must be granted so that `system` can be read on this platform. */
-export const SYSTEM_TRUST_READS: readonly string[] = BUNDLE_PATHS;
 
 /**
  * macOS and Windows keep their roots in a store that only the runtime reaches, which wants the `sys` grant;
