@@ -81,6 +81,7 @@ export class FlowDriver implements Effects, DeadlineOwner {
   #now: Instant = 0;
   #counted = 0;
   #waiting = false;
+  #gone = false;
   #target: Authority | null = null;
   #cancelPending: (() => void) | null = null;
 
@@ -270,6 +271,8 @@ export class FlowDriver implements Effects, DeadlineOwner {
 
   #goneWhenBothClosed(): boolean {
     if (!this.closed || this.#client.conn !== null || this.#server.conn !== null) return false;
+    if (this.#gone) return true;
+    this.#gone = true;
     this.#settleBudget();
     this.world.budget.forget(this.#wake);
     this.world.deadlines.remove(this);

@@ -1,0 +1,182 @@
+import { assert, assertEquals } from "@std/assert";
+import type { FlowContext, FlowEvent } from "../../src/core/event.ts";
+import type { Effects, Session } from "../../src/core/session.ts";
+import type { Side } from "../../src/core/side.ts";
+import { InFlightBudget } from "../../src/runtime/budget.ts";
+import { type Conn, type ConnHandler, IGNORE_EVENTS } from "../../src/runtime/conn.ts";
+import { Deadlines } from "../../src/runtime/deadlines.ts";
+import { FlowDriver, type World } from "../../src/runtime/flow_driver.ts";
+
+/** A connection that does only what the test says. */
+class FakeConn implements Conn {
+  handler: ConnHandler = IGNORE_EVENTS;
+  pendingBytes = 0;
+  congested = false;
+  reading = true;
+  calls: string[] = [];
+  write(data: Uint8Array) {
+    this.pendingBytes += data.length;
+    this.calls.push(`write ${data.length}`);
+  }
+  end() {
+    this.calls.push("end");
+  }
+  reset() {
+    this.calls.push("reset");
+    this.handler.onClosed();
+  }
+  destroy() {
+    this.calls.push("destroy");
+    this.handler.onClosed();
+  }
+  setReading(reading: boolean) {
+    this.reading = reading;
+  }
+}
+
+/** A session that relays, and does what a test tells it. */
+class RelaySession implements Session {
+  heldBytes = 0;
+  onReceived: (side: Side, data: Uint8Array) => void = () => {};
+  constructor(readonly effects: Effects) {}
+  begin() {
+    this.effects.open({ host: "server.test", port: 1 });
+  }
+  received(side: Side, data: Uint8Array) {
+    this.onReceived(side, data);
+    this.effects.send(side === "client" ? "server" : "client", data);
+  }
+  ended() {}
+  failed() {}
+  opened() {}
+  openFailed() {}
+  secured() {}
+  secureFailed() {}
+  decided() {}
+  expired() {}
+  drain() {}
+  abort() {
+    this.effects.close();
+  }
+  crashed() {
+    this.effects.close();
+  }
+}
+
+function flow(options: { flowBufferBytes?: number; budgetBytes?: number; budget?: InFlightBudget } = {}) {
+  const client = new FakeConn();
+  const server = new FakeConn();
+  const state = { logFull: false, wakes: [] as (() => void)[], bugs: [] as unknown[], gone: 0, closed: 0 };
+  const world: World = {
+    now: () => 0,
+    deadlines: new Deadlines(() => 0, { set: () => () => {} }),
+    budget: options.budget ?? new InFlightBudget(options.budgetBytes ?? 1_000_000),
+    flowBufferBytes: options.flowBufferBytes ?? 1_000_000,
+    decide: () => ({ action: "tunnel", reason: "default", ruleId: null }),
+    dial: (_target, callbacks) => {
+      callbacks.opened(server);
+      return () => {};
+    },
+    secureServer: () => () => {},
+    secureClient: () => () => {},
+    record: (_context: FlowContext, _event: FlowEvent) => {},
+    logFull: (wake) => {
+      if (state.logFull) state.wakes.push(wake);
+      return state.logFull;
+    },
+    countTlsFailure: () => ({ reason: 1, total: 1 }),
+    sessionClosed: () => state.closed++,
+    flowGone: () => state.gone++,
+    bug: (error) => state.bugs.push(error),
+  };
+  const context: FlowContext = {
+    flowId: "1-1",
+    clientAddr: "",
+    serverHost: null,
+    serverPort: 0,
+    sequence: 0,
+  };
+  let session!: RelaySession;
+  const driver = new FlowDriver(world, context, client, (effects) => session = new RelaySession(effects));
+  driver.begin();
+  return { client, server, state, world, driver, session };
+}
+
+Deno.test("FlowDriver reads on with limits.flow_buffer_bytes pending, and stops with one byte more", () => {
+  const { client, server } = flow({ flowBufferBytes: 100 });
+  client.handler.onData(new Uint8Array(100));
+  assertEquals([client.reading, server.reading], [true, true]);
+  client.handler.onData(new Uint8Array(1));
+  assertEquals([client.reading, server.reading], [false, false]);
+  server.pendingBytes = 0;
+  server.handler.onDrain();
+  assertEquals([client.reading, server.reading], [true, true]);
+});
+
+Deno.test("FlowDriver counts what the session holds against the flow's budget", () => {
+  const { client, session } = flow({ flowBufferBytes: 100 });
+  session.onReceived = () => session.heldBytes = 101;
+  client.handler.onData(new Uint8Array(0));
+  assertEquals(client.reading, false);
+});
+
+Deno.test("FlowDriver does not read a side while the other side is congested", () => {
+  const { client, server } = flow();
+  server.congested = true;
+  client.handler.onData(new Uint8Array(10));
+  assertEquals([client.reading, server.reading], [false, true]);
+  server.congested = false;
+  server.handler.onDrain();
+  assertEquals([client.reading, server.reading], [true, true]);
+});
+
+Deno.test("FlowDriver stops all flows above limits.max_in_flight_bytes and wakes them below", () => {
+  const budget = new InFlightBudget(100);
+  const first = flow({ budget });
+  const second = flow({ budget });
+  first.client.handler.onData(new Uint8Array(100));
+  second.client.handler.onData(new Uint8Array(0));
+  assertEquals([first.client.reading, second.client.reading], [true, true]);
+  first.client.handler.onData(new Uint8Array(1));
+  second.client.handler.onData(new Uint8Array(0));
+  assertEquals([first.client.reading, second.client.reading], [false, false]);
+  first.server.pendingBytes = 0;
+  first.server.handler.onDrain();
+  assertEquals(budget.bytes, 0);
+  assertEquals([first.client.reading, second.client.reading], [true, true]);
+});
+
+Deno.test("FlowDriver does not read while the event log is full, and goes on when it wakes", () => {
+  const { client, server, state } = flow();
+  state.logFull = true;
+  client.handler.onData(new Uint8Array(1));
+  assertEquals([client.reading, server.reading], [false, false]);
+  state.logFull = false;
+  for (const wake of state.wakes.splice(0)) wake();
+  assertEquals([client.reading, server.reading], [true, true]);
+});
+
+Deno.test("FlowDriver ends one flow when its session throws, and counts the bug", () => {
+  const { client, server, session, state, world } = flow();
+  session.onReceived = () => {
+    throw new Error("ours");
+  };
+  client.handler.onData(new Uint8Array(1));
+  assertEquals(state.bugs.length, 1);
+  assertEquals(state.closed, 1);
+  client.handler.onClosed();
+  server.handler.onClosed();
+  assertEquals(state.gone, 1);
+  assertEquals(world.budget.bytes, 0);
+  assertEquals(world.deadlines.size, 0);
+});
+
+Deno.test("FlowDriver gives nothing to a session that is closed", () => {
+  const { client, session, driver } = flow();
+  let received = 0;
+  session.onReceived = () => received++;
+  driver.abort();
+  client.handler.onData(new Uint8Array(1));
+  assertEquals(received, 0);
+  assert(driver.closed);
+});
