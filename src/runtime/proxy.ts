@@ -21,11 +21,19 @@ import { EventLog } from "./event_log.ts";
 import { transportFault } from "./faults.ts";
 import { type ConnCallbacks, FlowDriver, type SecureCallbacks, type World } from "./flow_driver.ts";
 import { Listener } from "./listener.ts";
-import type { Notice, PolicyFunction, ProxyCounters, ProxyEnd, ProxyOptions, RunningProxy } from "./running_proxy.ts";
+import type {
+  Notice,
+  PolicyFunction,
+  ProxyCounters,
+  ProxyEnd,
+  ProxyOptions,
+  RunningProxy,
+} from "./running_proxy.ts";
 import { ServerTrust } from "./server_trust.ts";
 import { StartError } from "./start_error.ts";
 import { TcpConn } from "./tcp_conn.ts";
-import { secureClientSide, secureServerSide } from "./tls_conn.ts";
+import { ServerTls } from "./server_tls.ts";
+import { secureClientSide } from "./tls_conn.ts";
 import { TlsFailureCounters } from "./tls_failures.ts";
 
 export type { ProxyCounters, ProxyEnd, ProxyOptions, RunningProxy } from "./running_proxy.ts";
@@ -73,6 +81,7 @@ class ProxyWorld implements World {
   readonly #resolveEnded: (end: ProxyEnd) => void;
   readonly #config: SessionConfig;
   readonly #dialer: Dialer;
+  readonly #serverTls: ServerTls;
   readonly #openedAt = performance.now();
   readonly #failures = new TlsFailureCounters();
   readonly #contexts = new WeakMap<object, tls.SecureContext>();
@@ -95,7 +104,7 @@ class ProxyWorld implements World {
   constructor(
     private readonly options: ProxyOptions,
     private readonly ca: CertificateAuthority,
-    private readonly trust: ServerTrust,
+    trust: ServerTrust,
     private readonly policy: PolicyFunction,
   ) {
     const { settings } = options;
@@ -115,6 +124,7 @@ class ProxyWorld implements World {
       isSelf: (address, port) => this.#isSelf(address, port),
       onExhausted: () => this.#starve("a dial found no free descriptor"),
     });
+    this.#serverTls = new ServerTls(trust, this.#dialer, settings.tls.upstreamSniMode !== "disabled");
     const { promise, resolve } = Promise.withResolvers<ProxyEnd>();
     this.ended = promise;
     this.#resolveEnded = resolve;
@@ -154,7 +164,8 @@ class ProxyWorld implements World {
         this.#listeners.push(
           await Listener.listen(address, {
             onConnection: (socket) => this.#accept(socket),
-            onPause: (at) => this.#notice("warn", `Out of descriptors: not accepting on ${at} until some are free`),
+            onPause: (at) =>
+              this.#notice("warn", `Out of descriptors: not accepting on ${at} until some are free`),
             onResume: (at) => this.#notice("info", `Accepting on ${at} again`),
             onError: (message) => this.#notice("error", message),
           }),
@@ -235,8 +246,12 @@ class ProxyWorld implements World {
       sequence: 0,
     };
     const full = this.#open.size >= this.options.settings.limits.maxFlows;
-    const flow = new FlowDriver(this, context, conn, (effects) =>
-      new ProxySession(context, effects, this.#config, full ? { refuse: "too_many_flows" } : {}));
+    const flow = new FlowDriver(
+      this,
+      context,
+      conn,
+      (effects) => new ProxySession(context, effects, this.#config, full ? { refuse: "too_many_flows" } : {}),
+    );
     if (!full) this.#open.add(flow);
     this.#flows.add(flow);
     flow.begin();
@@ -297,29 +312,7 @@ class ProxyWorld implements World {
   }
 
   secureServer(conn: Conn, target: Authority, options: SecureServer, callbacks: SecureCallbacks): () => void {
-    const { context, narrow } = this.trust.contextFor(options.host);
-    const sendSni = this.options.settings.tls.upstreamSniMode !== "disabled";
-    const attempt = (raw: Conn, secureContext: tls.SecureContext, onFailed: SecureCallbacks["failed"]) =>
-      secureServerSide(raw, { context: secureContext, host: options.host, sendSni, alpn: options.alpn }, {
-        secured: (secured, info) => {
-          this.trust.learned(options.host, secured.socket);
-          callbacks.secured(secured, info);
-        },
-        failed: onFailed,
-      });
-    if (!narrow) return attempt(conn, context, callbacks.failed);
-    // The roots were narrowed to the one this host used before. If that is not it any more, all of
-    // them are tried on a fresh connection before the failure is believed.
-    let cancel = attempt(conn, context, (first) => {
-      this.trust.forget(options.host);
-      cancel = this.#dialer.dial(target, {
-        opened: (again) => {
-          cancel = attempt(again, this.trust.contextFor(options.host).context, callbacks.failed);
-        },
-        failed: () => callbacks.failed(first),
-      });
-    });
-    return () => cancel();
+    return this.#serverTls.secure(conn, target, options, callbacks);
   }
 
   secureClient(conn: Conn, options: SecureClient, callbacks: SecureCallbacks): () => void {
@@ -384,7 +377,7 @@ class ProxyWorld implements World {
   bug(error: unknown): void {
     this.#bugs++;
     const text = error instanceof Error ? error.stack ?? error.message : String(error);
-    this.#notice("error", `A bug in soth-mitm ended a flow; please report it: ${text}`);
+    this.#notice("error", `An exception in the proxy or in its policy function ended a flow: ${text}`);
   }
 
   /** Some room beyond the reserve, so that accepting does not flap. */
