@@ -1,9 +1,6 @@
 /** What `--version` says. */
-import { VERSION } from "../runtime/version.ts";
-
-/** `checkout` where the sources run as they are; `deno task compile` puts the commit in place of the word. */
-export const COMMIT = "checkout";
+import { COMMIT, VERSION } from "../runtime/version.ts";
 
 export function versionText(): string {
-  return `soth-mitm ${VERSION} (${COMMIT}; deno ${Deno.version.deno}, ${Deno.build.target})\n`;
+  return `soth-mitm ${VERSION} (${COMMIT ?? "checkout"}) deno ${Deno.version.deno} ${Deno.build.target}\n`;
 }
