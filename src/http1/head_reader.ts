@@ -19,7 +19,10 @@ export type HeadReaderResult =
   | { readonly type: "more" }
   | {
     readonly type: "head";
-    /** The whole head with its empty line: a view of the data pushed where it lies in it whole, else a copy. */
+    /**
+     * The whole head with its empty line: a view of the data pushed where it lies in it whole, else
+     * a copy. Whoever keeps it longer than that data is valid copies it.
+     */
     readonly bytes: Uint8Array;
     /** Offset in the data pushed, just after the head. */
     readonly next: number;

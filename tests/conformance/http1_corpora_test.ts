@@ -10,6 +10,7 @@
 import { assertEquals } from "@std/assert";
 import { parseTarget } from "../../src/http1/target.ts";
 import { MessageLoop } from "../http1/message_loop.ts";
+import { cutInto } from "../support/golden.ts";
 
 interface Oracle {
   class: "MUST_REJECT" | "STRICT_REJECT" | "ACCEPT" | "INCOMPLETE" | "H2_PREFACE";
@@ -66,6 +67,9 @@ for (const suite of ["llhttp", "http11probe"]) {
     const unlisted: Exclusion[] = [];
     for (const { suite, id, expected, ...rest } of cases) {
       const ours = verdict(rest);
+      for (const size of [1, 7]) {
+        assertEquals(verdict(rest, size), ours, `${suite} ${id} in reads of ${size}`);
+      }
       if (ours.short === expected) continue;
       const key = `${suite} ${id}`;
       if (unused.get(key)?.ours === ours.long) unused.delete(key);
@@ -110,6 +114,7 @@ function expectation(oracle: Oracle): string {
 /** The engine's verdict: for comparison, and with the error's code for the list. */
 function verdict(
   { direction, input, requestMethod }: Pick<Case, "direction" | "input" | "requestMethod">,
+  readSize = Infinity,
 ): { short: string; long: string } {
   if (direction === "url") {
     const target = parseTarget(String.fromCharCode(...input), "GET");
@@ -118,7 +123,7 @@ function verdict(
       : { short: "ACCEPT 0", long: "ACCEPT 0" };
   }
   const loop = new MessageLoop({ direction, requestMethod, closing: direction === "response" });
-  loop.push(input);
+  for (const read of cutInto(input, readSize)) loop.push(read);
   const messages = loop.messages.filter((message) => message.complete).length;
   if (loop.error !== null) {
     return { short: `REJECT ${messages}`, long: `REJECT ${messages} ${loop.error.code}` };
