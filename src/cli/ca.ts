@@ -9,12 +9,23 @@ import type { Settings } from "../core/settings.ts";
 import { type CaFiles, openManagedCa, readCaFile, rotateManagedCa } from "../runtime/ca_files.ts";
 import { isoTime, readPublicCertificate } from "../runtime/ca_material.ts";
 import { type CaLocation, caRecipe, locateCa } from "../runtime/ca_store.ts";
+import { didYouMean } from "../runtime/config/suggest.ts";
 import { StartError } from "../runtime/start_error.ts";
 import { probeSystem, shellLine, type SystemFacts, trustPlan } from "../runtime/trust_store.ts";
 import type { CertificateFacts } from "../tls/certificate_reader.ts";
 import { encodePem } from "../tls/pem.ts";
 import { buildTruststore } from "../tls/pkcs12.ts";
-import { type OptionTable, parseOptions, UsageError } from "./ca_options.ts";
+import { EXIT_CODES } from "./exit.ts";
+import {
+  has,
+  optionsHelp,
+  type OptionSpecs,
+  parseArguments,
+  type ParsedArguments,
+  valuesOf,
+} from "./options.ts";
+import { PLACE_OPTIONS } from "./run_options.ts";
+import { UsageError } from "./usage_error.ts";
 
 export interface CaContext {
   readonly settings: Settings;
@@ -28,125 +39,118 @@ export interface CaContext {
   readonly wallClock?: () => number;
 }
 
-const EXIT = {
-  ok: 0,
-  usage: 2,
-  config_invalid: 20,
-  event_sink_init_failed: 21,
-  proxy_init_failed: 22,
-  failed: 23,
-};
-
-const HELP_OPTION = { help: { takesValue: false } } as const;
-const TRUST_OPTIONS = {
-  ...HELP_OPTION,
-  yes: { takesValue: false },
-  user: { takesValue: false },
-  cert: { takesValue: true },
-} as const;
-
 const FORMATS = ["pem", "der", "p12"] as const;
 type Format = typeof FORMATS[number];
 
 /** What Java and everyone after it takes as the password of a truststore. */
 const TRUSTSTORE_PASSWORD = "changeit";
 
+const HELP_OPTION: OptionSpecs = { help: { help: "this text" } };
+const EXPORT_OPTIONS: OptionSpecs = {
+  format: {
+    value: "pem|der|p12",
+    help:
+      "p12 is a PKCS #12 truststore as Java reads it; default: by FILE's ending (.der, .p12, .pfx), else pem",
+  },
+  out: { value: "FILE", help: "where to; without it PEM goes to standard output, and der and p12 need it" },
+  password: { value: "TEXT", help: `of the p12 truststore; default: ${TRUSTSTORE_PASSWORD}` },
+  ...HELP_OPTION,
+};
+const TRUST_OPTIONS: OptionSpecs = {
+  user: { help: "for yourself alone: no administrator needed, where the system has such a store" },
+  yes: { help: "run the commands" },
+  cert: {
+    value: "FILE",
+    help: "another certificate than the current CA's, such as one that was rotated away",
+  },
+  ...HELP_OPTION,
+};
+
 interface Subcommand {
-  readonly options: OptionTable;
-  readonly help: string;
-  run(options: ReadonlyMap<string, string>, context: CaContext): Promise<number>;
+  readonly options: OptionSpecs;
+  readonly what: string;
+  run(options: ParsedArguments, context: CaContext): Promise<number>;
 }
+
+const PRINTS_COMMANDS = "Prints the exact commands, and runs them only with --yes.";
 
 const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
   show: {
     options: HELP_OPTION,
-    help: `soth-mitm ca show
-
-Prints the CA's subject, SHA-256 fingerprint, dates and files.
-`,
+    what: "Prints the CA's subject, SHA-256 fingerprint, dates and files.",
     run: (_options, context) => show(context),
   },
   export: {
-    options: {
-      ...HELP_OPTION,
-      format: { takesValue: true },
-      out: { takesValue: true },
-      password: { takesValue: true },
-    },
-    help: `soth-mitm ca export [--format pem|der|p12] [--out FILE] [--password TEXT]
-
-Writes the CA's certificate, never its key; makes the CA if there is none yet.
-
-  --format FORMAT   pem (default), der, or p12, a PKCS #12 truststore as Java reads it;
-                    without it, the ending of FILE decides (.der, .p12, .pfx)
-  --out FILE        where to; without it PEM goes to standard output. der and p12 need it
-  --password TEXT   p12 only: the truststore's password (default: ${TRUSTSTORE_PASSWORD})
-`,
+    options: EXPORT_OPTIONS,
+    what: "Writes the CA's certificate, never its key; makes the CA if there is none yet.",
     run: exportCertificate,
   },
   rotate: {
     options: HELP_OPTION,
-    help: `soth-mitm ca rotate
-
-Makes a new CA in the state directory. The old certificate stays beside it as
-ca-FINGERPRINT.pem, for \`ca untrust --cert\`; the old key is removed.
-A running proxy takes the new CA over within the hour, or when it is started again.
-`,
+    what: `Makes a new CA in the state directory. The old certificate stays beside it as ca-FINGERPRINT.pem,
+for \`ca untrust --cert\`; the old key is removed.`,
     run: (_options, context) => rotate(context),
   },
   trust: {
     options: TRUST_OPTIONS,
-    help: trustHelp(
-      "trust",
-      "Has this machine and the user's browsers trust the CA; makes it if there is none yet.",
-    ),
+    what:
+      `Has this machine and your browsers trust the CA; makes it if there is none yet.\n${PRINTS_COMMANDS}`,
     run: (options, context) => changeTrust("trust", options, context),
   },
   untrust: {
     options: TRUST_OPTIONS,
-    help: trustHelp("untrust", "Has this machine and the user's browsers forget the CA."),
+    what: `Has this machine and your browsers forget the CA.\n${PRINTS_COMMANDS}`,
     run: (options, context) => changeTrust("untrust", options, context),
   },
 };
 
-const HELP = `soth-mitm ca show|export|rotate|trust|untrust
+const HELP = `Usage: soth-mitm ca show      the CA's subject, fingerprint, dates and files
+       soth-mitm ca export    write its certificate as PEM, DER or a PKCS #12 truststore
+       soth-mitm ca rotate    make a new CA
+       soth-mitm ca trust     print the commands that have this machine trust it; run them with --yes
+       soth-mitm ca untrust   the reverse
 
-  show      the CA's subject, fingerprint, dates and files
-  export    write its certificate as PEM, DER or a PKCS #12 truststore
-  rotate    make a new CA
-  trust     print the commands that have this machine trust it; run them with --yes
-  untrust   the reverse
-
-soth-mitm ca COMMAND --help says more.
+soth-mitm ca COMMAND --help tells the options. No proxy has to run.
 `;
 
 export async function caCommand(args: readonly string[], context: CaContext): Promise<number> {
   const { io } = context;
   try {
     const [name, ...rest] = args;
-    if (name === undefined || name === "--help" || name === "-h" || name === "help") {
-      (name === undefined ? io.stderr : io.stdout)(HELP);
-      return name === undefined ? EXIT.usage : EXIT.ok;
+    if (name === undefined) {
+      io.stderr(HELP);
+      return EXIT_CODES.usage;
+    }
+    if (name === "--help" || name === "-h" || name === "help") {
+      io.stdout(HELP);
+      return EXIT_CODES.ok;
     }
     const subcommand = Object.hasOwn(SUBCOMMANDS, name) ? SUBCOMMANDS[name] : undefined;
-    if (subcommand === undefined) throw UsageError.unknown("command", name, Object.keys(SUBCOMMANDS));
-    const options = parseOptions(rest, subcommand.options);
-    if (options.has("help")) {
-      io.stdout(subcommand.help);
-      return EXIT.ok;
+    if (subcommand === undefined) throw unknown("command", `ca ${name}`, Object.keys(SUBCOMMANDS), name);
+    const options = parseArguments(rest, subcommand.options);
+    const [surplus] = [...options.positionals, ...options.rest ?? []];
+    if (surplus !== undefined) {
+      throw new UsageError(
+        `ca ${name} takes no argument ${JSON.stringify(surplus)}; see: soth-mitm ca ${name} --help`,
+      );
+    }
+    if (has(options, "help")) {
+      const lines = optionsHelp({ ...subcommand.options, ...PLACE_OPTIONS });
+      io.stdout(`Usage: soth-mitm ca ${name} [OPTIONS]\n\n${subcommand.what}\n\n${lines}`);
+      return EXIT_CODES.ok;
     }
     return await subcommand.run(options, context);
   } catch (error) {
-    if (error instanceof UsageError) {
-      io.stderr(`soth-mitm ca: ${error.message}\n`);
-      return EXIT.usage;
-    }
-    if (error instanceof StartError) {
-      io.stderr(`soth-mitm ca: ${error.message}\n`);
-      return EXIT[error.exitClass];
-    }
-    throw error;
+    if (!(error instanceof UsageError || error instanceof StartError)) throw error;
+    io.stderr(`soth-mitm: ${error.message}\n`);
+    return EXIT_CODES[error instanceof UsageError ? "usage" : error.exitClass];
   }
+}
+
+function unknown(what: string, shown: string, allowed: readonly string[], given: string): UsageError {
+  return new UsageError(
+    `unknown ${what} ${shown}${didYouMean(given, allowed)}; allowed: ${allowed.join(", ")}`,
+  );
 }
 
 async function show(context: CaContext): Promise<number> {
@@ -169,15 +173,19 @@ async function show(context: CaContext): Promise<number> {
     ["key", keyPath],
   ];
   for (const [label, value] of rows) io.stdout(`${label!.padEnd(13)}${value}\n`);
-  return EXIT.ok;
+  return EXIT_CODES.ok;
 }
 
-async function exportCertificate(options: ReadonlyMap<string, string>, context: CaContext): Promise<number> {
+async function exportCertificate(options: ParsedArguments, context: CaContext): Promise<number> {
   const { settings, io } = context;
-  const out = options.get("out");
-  const format = formatOf(options.get("format"), out);
-  if (options.has("password") && format !== "p12") {
+  const out = valuesOf(options, "out")[0];
+  const format = formatOf(valuesOf(options, "format")[0], out);
+  if (has(options, "password") && format !== "p12") {
     throw new UsageError(`--password is for --format p12, and the format is ${format}`);
+  }
+  const password = valuesOf(options, "password")[0] ?? TRUSTSTORE_PASSWORD;
+  if (!/^[\x20-\x7e]+$/.test(password)) {
+    throw new UsageError("--password takes printable ASCII characters; Java reads no other passwords");
   }
   const toStandardOutput = out === undefined || out === "-";
   if (toStandardOutput && format !== "pem") {
@@ -186,10 +194,9 @@ async function exportCertificate(options: ReadonlyMap<string, string>, context: 
   const { der } = await certificateToGive(context);
   if (toStandardOutput) {
     io.stdout(encodePem("CERTIFICATE", der));
-    return EXIT.ok;
+    return EXIT_CODES.ok;
   }
   await refuseOwnFiles(out, locateCa(settings));
-  const password = options.get("password") ?? TRUSTSTORE_PASSWORD;
   const bytes = encode(der, format, password);
   try {
     await Deno.writeFile(out, bytes, { mode: 0o644 });
@@ -197,7 +204,7 @@ async function exportCertificate(options: ReadonlyMap<string, string>, context: 
     throw writeError(out, error);
   }
   io.stdout(`Wrote ${out}${format === "p12" ? ` (password: ${password})` : ""}\n`);
-  return EXIT.ok;
+  return EXIT_CODES.ok;
 }
 
 async function rotate(context: CaContext): Promise<number> {
@@ -218,30 +225,34 @@ async function rotate(context: CaContext): Promise<number> {
   if (previousCertPath !== null) {
     io.stdout(`Take back the old one's trust: soth-mitm ca untrust --cert ${previousCertPath}\n`);
   }
-  io.stdout("A running proxy takes it over within the hour, or when it is started again\n");
-  return EXIT.ok;
+  // Without an age to rotate at, a running proxy has given up reading the state directory.
+  io.stdout(
+    "A running proxy goes on with the old one until it is started again, " +
+      "or for an hour at most where tls.ca_rotate_after is set\n",
+  );
+  return EXIT_CODES.ok;
 }
 
 async function changeTrust(
   action: "trust" | "untrust",
-  options: ReadonlyMap<string, string>,
+  options: ParsedArguments,
   context: CaContext,
 ): Promise<number> {
   const { io } = context;
   const platform = context.platform ?? Deno.build.os;
-  const given = options.get("cert");
+  const given = valuesOf(options, "cert")[0];
   const { certPath, der } = given === undefined
     ? action === "trust" ? await certificateToGive(context) : await certificateThatIs(context)
     : { certPath: resolve(given), ...await readCertificateFile(given, null) };
   const plan = trustPlan({
     action,
-    scope: options.has("user") ? "user" : "machine",
+    scope: has(options, "user") ? "user" : "machine",
     certPath: resolve(certPath),
     sha256: digest("sha256", der),
     sha1: digest("sha1", der),
   }, await (context.probe ?? probeSystem)(platform));
-  const run = options.has("yes");
-  if (plan.obstacle !== null) io.stderr(`soth-mitm ca: ${plan.obstacle}\n`);
+  const run = has(options, "yes");
+  if (plan.obstacle !== null) io.stderr(`soth-mitm: ${plan.obstacle}\n`);
   // With an obstacle in the way nothing is run, not even the part that could be.
   if (run && plan.obstacle === null) {
     for (const command of plan.commands) {
@@ -250,8 +261,8 @@ async function changeTrust(
       if (code === 0) continue;
       io.stderr(`${output.trimEnd()}\n`);
       if (command.mayFail) continue;
-      io.stderr(`soth-mitm ca: the command above ended with ${code}; mend that and repeat this command\n`);
-      return EXIT.failed;
+      io.stderr(`soth-mitm: the command above ended with ${code}; mend that and repeat this command\n`);
+      return EXIT_CODES.runtime_failed;
     }
   } else {
     for (const { argv, why } of plan.commands) {
@@ -260,7 +271,7 @@ async function changeTrust(
   }
   for (const hint of plan.hints) io.stderr(`${hint}\n`);
   if (!run && plan.commands.length > 0) io.stderr("Nothing was changed; --yes runs these commands\n");
-  return plan.obstacle === null ? EXIT.ok : EXIT.proxy_init_failed;
+  return plan.obstacle === null ? EXIT_CODES.ok : EXIT_CODES.proxy_init_failed;
 }
 
 async function runWith(
@@ -342,7 +353,7 @@ function pathsOf(location: CaLocation): { certPath: string; keyPath: string } {
 function formatOf(given: string | undefined, out: string | undefined): Format {
   if (given !== undefined) {
     const format = FORMATS.find((known) => known === given);
-    if (format === undefined) throw UsageError.unknown("format", given, FORMATS);
+    if (format === undefined) throw unknown("format", given, FORMATS, given);
     return format;
   }
   if (out !== undefined && /\.(p12|pfx)$/i.test(out)) return "p12";
@@ -399,16 +410,4 @@ function colons(hex: string): string {
 function printable(text: string): string {
   // deno-lint-ignore no-control-regex
   return text.replace(/[\x00-\x1f\x7f-\x9f]/g, (character) => JSON.stringify(character).slice(1, -1));
-}
-
-function trustHelp(action: string, what: string): string {
-  return `soth-mitm ca ${action} [--user] [--yes] [--cert FILE]
-
-${what}
-Prints the exact commands, and runs them only with --yes.
-
-  --user        for yourself alone: no administrator needed, where the system has such a store
-  --yes         run the commands
-  --cert FILE   another certificate than the current CA's, such as one that was rotated away
-`;
 }
