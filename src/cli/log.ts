@@ -98,13 +98,18 @@ async function verify(path: string, io: CommandOutput): Promise<number> {
   const index = path === "-" ? null : await IndexReader.open(path);
   const notes: string[] = [];
   let last: LogLine | null = null;
+  let end = { segment: "", bytes: 0 };
   try {
     for await (const line of readLog(path)) {
       last = { ...line, bytes: NO_BYTES };
+      end = {
+        segment: line.segment,
+        bytes: line.byteOffset + (line.end === "newline" ? line.bytes.length + 1 : 0),
+      };
       if (await checkLine(verifier, index, line, notes) !== null) break;
     }
     if (index !== null && verifier.finish().violation === null) {
-      const row = await index.surplus(path);
+      const row = await index.surplus(path, end);
       if (row !== null) {
         io.stdout(broken(`${path}.index.tsv`, row, "index", "the row is of no event in the log"));
         return 1;
@@ -202,13 +207,15 @@ class IndexReader {
     return row;
   }
 
-  /** The number of a row that lies beyond the log. A log that a running proxy writes to has grown meanwhile. */
-  async surplus(logPath: string): Promise<number | null> {
+  /** The number of a row without an event. A log that a running proxy writes to may have grown behind `end`. */
+  async surplus(logPath: string, end: { segment: string; bytes: number }): Promise<number | null> {
     const row = await this.#read();
     if (row === null) return null;
     this.rowNumber++;
     const place = parseIndexRow(row);
-    if (place === null) return this.rowNumber;
+    if (place === null || (place.segment === end.segment && place.byteOffset < end.bytes)) {
+      return this.rowNumber;
+    }
     const folder = logPath.slice(0, logPath.length - baseName(logPath).length);
     try {
       const { size } = await Deno.stat(folder + place.segment);

@@ -37,10 +37,12 @@ export function indexRow(start: string, segment: string, byteOffset: number, lin
   return `${start}\t${segment}\t${byteOffset}\t${lineBytes}\n`;
 }
 
-/** The row of a parsed line; null for `log_opened`, which is no event. */
-export function indexRowStartOf(line: Readonly<Record<string, unknown>>): string | null {
-  if (line["kind"] === "log_opened") return null;
-  return INDEX_COLUMNS.slice(0, 6).map((column) => String(line[column])).join("\t");
+/** The same of a parsed line; null for `log_opened`, which is no event, and for what is no object at all. */
+export function indexRowStartOf(line: unknown): string | null {
+  if (typeof line !== "object" || line === null) return null;
+  const event = line as Readonly<Record<string, unknown>>;
+  if (event["kind"] === "log_opened") return null;
+  return INDEX_COLUMNS.slice(0, 6).map((column) => String(event[column])).join("\t");
 }
 
 /** Where the event of a row lies; null: not a row. */
@@ -52,5 +54,6 @@ export function parseIndexRow(
   const byteOffset = Number(columns[7]);
   const lineBytes = Number(columns[8]);
   if (!Number.isSafeInteger(byteOffset) || !Number.isSafeInteger(lineBytes)) return null;
+  if (byteOffset < 0 || lineBytes < 0) return null;
   return { segment: columns[6]!, byteOffset, lineBytes };
 }

@@ -88,6 +88,8 @@ export class EventLog {
   #full = false;
   #dropped = 0;
   #sinkFailures = 0;
+  #started = false;
+  #startFailure: string | null = null;
   #closing: Promise<void> | null = null;
 
   private constructor(sinks: readonly Sink[], options: EventLogOptions) {
@@ -135,21 +137,12 @@ export class EventLog {
   /** A log over sinks that are open already; it closes them. */
   static async over(sinks: readonly Sink[], options: EventLogOptions): Promise<EventLog> {
     // A sink that cannot take the first line has not been opened, whatever the platform said.
-    const starting: { failure: string | null; done: boolean } = { failure: null, done: false };
-    const log = new EventLog(sinks, {
-      ...options,
-      onFailure(message, fatal) {
-        if (starting.done) options.onFailure(message, fatal);
-        else starting.failure ??= message;
-      },
-    });
+    const log = new EventLog(sinks, options);
     await log.flush();
-    starting.done = true;
-    if (starting.failure !== null) {
-      await log.close();
-      throw new StartError("event_sink_init_failed", starting.failure);
-    }
-    return log;
+    log.#started = true;
+    if (log.#startFailure === null) return log;
+    await log.close();
+    throw new StartError("event_sink_init_failed", log.#startFailure);
   }
 
   /** Whether peers should not be read for now. */
@@ -282,6 +275,10 @@ export class EventLog {
   #sinkFailed(queue: SinkQueue, message: string, linesLost: number): void {
     this.#queues = this.#queues.filter((other) => other !== queue);
     this.#sinkFailures++;
+    if (!this.#started) {
+      this.#startFailure ??= message;
+      return;
+    }
     this.#dropped += linesLost;
     const fatal = this.#options.onSinkFailure === "stop";
     const lost = linesLost === 1 ? "1 event is lost" : `${linesLost} events are lost`;

@@ -3,7 +3,7 @@
  * when the log is next opened, and an index that contradicts its log is made anew.
  */
 import { INDEX_HEADER, indexRow, indexRowStartOf, parseIndexRow, segmentName } from "../../log/index_row.ts";
-import { readLines, readTail } from "./lines.ts";
+import { readLines, readRange, readTail } from "./lines.ts";
 import { baseName, writeAll } from "./sink.ts";
 
 interface LogEnd {
@@ -49,12 +49,8 @@ export class IndexFile {
     if (tail !== null && tail.torn.length > 0) await this.#file.truncate(tail.wholeBytes);
     if (tail !== null && tail.lastLine !== null) {
       if (tail.lastLine + "\n" === INDEX_HEADER) return { segment: 0, bytes: 0 };
-      const row = parseIndexRow(tail.lastLine);
-      const segment = row === null ? null : segmentNumber(baseName(logPath), row.segment, end.segment);
-      if (row !== null && segment !== null) {
-        const reached = { segment, bytes: row.byteOffset + row.lineBytes };
-        if (segment < end.segment || reached.bytes <= end.bytes) return reached;
-      }
+      const reached = await reachedBy(tail.lastLine, logPath, end);
+      if (reached !== null) return reached;
     }
     await this.#file.truncate(0);
     const fault = await this.append(INDEX_HEADER);
@@ -73,7 +69,7 @@ export class IndexFile {
         let rows = "";
         for await (const line of readLines(file, start)) {
           if (line.end !== "newline") break;
-          const rowStart = indexRowStartOf(JSON.parse(decoder.decode(line.bytes)));
+          const rowStart = indexRowStartOf(parse(decoder.decode(line.bytes), name, line.byteOffset));
           if (rowStart !== null) rows += indexRow(rowStart, name, line.byteOffset, line.bytes.length + 1);
           if (rows.length < 64 << 10) continue;
           await this.#appendOrThrow(rows);
@@ -93,6 +89,41 @@ export class IndexFile {
 }
 
 const encoder = new TextEncoder();
+
+function parse(line: string, segment: string, byteOffset: number): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    throw new Error(
+      `the line at byte ${byteOffset} of ${segment} is not an event, so the index cannot be made; ` +
+        `look at it with "soth-mitm log verify", then move the log away or name another file`,
+    );
+  }
+}
+
+/** Where the log goes on after the line of an index row; null: the row is of no line in the log. */
+async function reachedBy(row: string, logPath: string, end: LogEnd): Promise<LogEnd | null> {
+  const place = parseIndexRow(row);
+  if (place === null) return null;
+  const segment = segmentNumber(baseName(logPath), place.segment, end.segment);
+  if (segment === null) return null;
+  const file = await Deno.open(segmentName(logPath, segment), { read: true });
+  try {
+    const endBytes = segment === end.segment ? end.bytes : (await file.stat()).size;
+    if (place.byteOffset + place.lineBytes > endBytes) return null;
+    const line = await readRange(file, place.byteOffset, place.lineBytes);
+    const start = indexRowStartOf(JSON.parse(new TextDecoder().decode(line)));
+    if (start === null || indexRow(start, place.segment, place.byteOffset, line.length) !== row + "\n") {
+      return null;
+    }
+    return { segment, bytes: place.byteOffset + line.length };
+  } catch (fault) {
+    if (fault instanceof SyntaxError) return null;
+    throw fault;
+  } finally {
+    file.close();
+  }
+}
 
 /** The number of a named segment, if it is one of the log's. */
 function segmentNumber(logName: string, name: string, last: number): number | null {

@@ -80,7 +80,8 @@ export async function readTail(file: SeekableReader, size: number): Promise<File
   }
 }
 
-async function readRange(file: SeekableReader, start: number, length: number): Promise<Uint8Array> {
+/** The bytes of a range, fewer where the file ends before it. */
+export async function readRange(file: SeekableReader, start: number, length: number): Promise<Uint8Array> {
   await file.seek(start, Deno.SeekMode.Start);
   const bytes = new Uint8Array(length);
   let filled = 0;

@@ -88,8 +88,16 @@ export function faultCode(fault: unknown): string | null {
   if (fault instanceof Deno.errors.NotFound) return "ENOENT";
   if (fault instanceof Deno.errors.PermissionDenied) return "EACCES";
   if (fault instanceof Deno.errors.ConnectionRefused) return "ECONNREFUSED";
-  return null;
+  // Deno names only some faults; the number is in the message of the others.
+  const number = fault instanceof Error ? /\(os error ([0-9]+)\)/.exec(fault.message)?.[1] : undefined;
+  return number === undefined ? null : ERROR_NUMBERS[Deno.build.os]?.[number] ?? null;
 }
+
+const ERROR_NUMBERS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  linux: { 5: "EIO", 27: "EFBIG", 28: "ENOSPC", 30: "EROFS", 122: "EDQUOT" },
+  darwin: { 5: "EIO", 27: "EFBIG", 28: "ENOSPC", 30: "EROFS", 69: "EDQUOT" },
+  windows: { 5: "EACCES", 19: "EROFS", 39: "ENOSPC", 109: "EPIPE", 112: "ENOSPC", 232: "EPIPE", 1117: "EIO" },
+};
 
 const MEANINGS: Readonly<Record<string, string>> = {
   ENOSPC: "the disk is full; free some space or name a file on another disk",
