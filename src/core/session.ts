@@ -128,8 +128,11 @@ export interface Session {
   begin(now: Instant): void;
   /** `data` is valid during the call only, for the next read may reuse its memory: copy what is kept. */
   received(side: Side, data: Uint8Array, now: Instant): void;
-  /** The peer half-closed. */
-  ended(side: Side, now: Instant): void;
+  /**
+   * The peer half-closed. `truncated`: the transport ended without the end that TLS would have given
+   * (RFC 8446 §6.1), so a message that only the end delimits cannot be taken for whole.
+   */
+  ended(side: Side, now: Instant, truncated?: boolean): void;
   failed(side: Side, fault: TransportFault, now: Instant): void;
   opened(now: Instant): void;
   openFailed(fault: TransportFault, now: Instant): void;

@@ -162,10 +162,10 @@ export class Http1Relay {
     this.#flush();
   }
 
-  ended(side: Side, now: Instant): void {
+  ended(side: Side, now: Instant, truncated = false): void {
     this.#now = now;
     if (side === "client") this.#clientEnd();
-    else this.#serverEnd();
+    else this.#serverEnd(truncated);
     this.#flush();
   }
 
@@ -611,7 +611,7 @@ export class Http1Relay {
     }
   }
 
-  #serverEnd(): void {
+  #serverEnd(truncated: boolean): void {
     if (this.#finished) return;
     const exchange = this.#exchanges[0];
     if (exchange === undefined) {
@@ -619,7 +619,18 @@ export class Http1Relay {
       if (this.#router === null) this.#finish("complete");
       return;
     }
-    if (this.#responseBody !== null && this.#responseBody.end(this.#responseSink).type === "done") {
+    const whole = this.#responseBody?.end(this.#responseSink).type === "done";
+    if (whole && truncated) {
+      // RFC 9112 §9.8: only the end delimits this response, and TLS did not vouch for it.
+      this.#serverGone("server_reset", {
+        by: "server",
+        code: "tls_truncated",
+        detail:
+          "The server's connection ended without the end of TLS in a response that only its end delimits",
+      });
+      return;
+    }
+    if (whole) {
       exchange.keepAlive = false;
       this.#responseDone(exchange);
       if (this.#finished) return;

@@ -179,7 +179,7 @@ export class ProxySession implements Session {
     }
   }
 
-  ended(side: Side, now: Instant): void {
+  ended(side: Side, now: Instant, truncated = false): void {
     this.#now = now;
     this.#ended[side] = true;
     switch (this.state.phase) {
@@ -190,11 +190,11 @@ export class ProxySession implements Session {
       case "http1":
         if (this.#router !== null) {
           this.#router.now = now;
-          this.#relay!.ended(side, now);
+          this.#relay!.ended(side, now, truncated);
           // The relay may have ended the flow, and the router with it.
           if (side === "server") this.#router?.serverGone();
         } else {
-          this.#relay!.ended(side, now);
+          this.#relay!.ended(side, now, truncated);
         }
         return;
       case "closed":

@@ -8,8 +8,8 @@ import type { TransportFault } from "../core/session.ts";
 export interface ConnHandler {
   /** `data` is valid during the call only (see `read_buffer.ts`); `Conn.write` may keep it. */
   onData(data: Uint8Array): void;
-  /** The peer half-closed. */
-  onEnd(): void;
+  /** The peer half-closed; `truncated` where TLS was cut off without its own end. */
+  onEnd(truncated?: boolean): void;
   /** No longer congested. */
   onDrain(): void;
   /** The connection broke; `onClosed` follows. */

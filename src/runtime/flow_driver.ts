@@ -321,9 +321,9 @@ export class FlowDriver implements Effects, DeadlineOwner {
         this.#busy = false;
         this.#settle();
       },
-      onEnd: () => {
+      onEnd: (truncated) => {
         this.#side(side).ended = true;
-        this.#input((now) => this.session.ended(side, now));
+        this.#input((now) => this.session.ended(side, now, truncated));
       },
       onDrain: () => this.#settle(),
       onFault: (fault) => this.#input((now) => this.session.failed(side, fault, now)),

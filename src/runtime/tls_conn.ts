@@ -13,6 +13,7 @@ import { keepRead } from "./read_buffer.ts";
 
 /** The ciphertext side of a TLSSocket: a stream over a `Conn`. */
 class Feed extends Duplex implements ConnHandler {
+  transportEnded = false;
   #writeDone: (() => void) | null = null;
 
   constructor(private readonly conn: Conn) {
@@ -33,8 +34,15 @@ class Feed extends Duplex implements ConnHandler {
     if (this.readableLength > 0) keepRead(data);
   }
 
+  /**
+   * The transport ended. An end inside TLS (close_notify, RFC 8446 §6.1) that came with the last bytes
+   * shows at the TLSSocket some ticks later; if none does, the peer or somebody between cut TLS off.
+   */
   onEnd(): void {
-    this.push(null);
+    setImmediate(() => {
+      this.transportEnded = true;
+      if (!this.destroyed) this.push(null);
+    });
   }
 
   onDrain(): void {
@@ -80,12 +88,12 @@ export class TlsConn implements Conn {
   #faulted = false;
   #ended = false;
 
-  constructor(private readonly raw: Conn, readonly socket: tls.TLSSocket) {
+  constructor(private readonly raw: Conn, readonly socket: tls.TLSSocket, feed: Feed) {
     socket.on("data", (data: Uint8Array) => this.handler.onData(data));
     socket.on("end", () => {
       if (this.#ended || this.#faulted) return;
       this.#ended = true;
-      this.handler.onEnd();
+      this.handler.onEnd(feed.transportEnded);
     });
     socket.on("drain", () => {
       this.#congested = false;
@@ -138,6 +146,7 @@ export class TlsConn implements Conn {
 /** Waits for the handshake of either role; gives a cancel. */
 function handshake(
   raw: Conn,
+  feed: Feed,
   socket: tls.TLSSocket,
   securedEvent: "secure" | "secureConnect",
   callbacks: TlsCallbacks,
@@ -166,7 +175,7 @@ function handshake(
     settled = true;
     socket.off("error", fail);
     socket.off("close", closed);
-    callbacks.secured(new TlsConn(raw, socket), {
+    callbacks.secured(new TlsConn(raw, socket, feed), {
       alpn: typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : null,
       version: socket.getProtocol() ?? "unknown",
       cipher: socket.getCipher()?.name ?? "unknown",
@@ -208,7 +217,7 @@ export function secureClientSide(
     } as tls.TLSSocketOptions,
   );
   const begin = () => feed.begin(options.preread);
-  return handshake(raw, socket, "secure", callbacks, begin, () => ({ certCache: options.certCache }));
+  return handshake(raw, feed, socket, "secure", callbacks, begin, () => ({ certCache: options.certCache }));
 }
 
 /** The client role, towards the server; the certificate is verified for `host`. */
@@ -236,7 +245,7 @@ export function secureServerSide(
     } as tls.ConnectionOptions,
   );
   const begin = () => feed.begin(new Uint8Array(0));
-  return handshake(raw, socket, "secureConnect", callbacks, begin, (secured) => {
+  return handshake(raw, feed, socket, "secureConnect", callbacks, begin, (secured) => {
     // Checked here too, whatever the platform did: no request goes to a server that was not verified.
     if (secured.authorized !== true) {
       return Object.assign(new Error("the certificate was not verified"), {

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { Duplex } from "node:stream";
 import * as tls from "node:tls";
 import { makeAuthority, makeSelfSigned } from "../support/certificates.ts";
 import { patternBytes, sha256Hex, startHttpOrigin, startRawOrigin } from "../support/origin.ts";
@@ -257,4 +258,41 @@ Deno.test("100 connections that wait for the same new name mint one leaf", async
     })
   );
   await origin.close();
+});
+
+Deno.test("a response that only its end delimits is whole with the end of TLS, and cut off without it", async () => {
+  for (const graceful of [true, false]) {
+    // TLS on a stream over the socket, so that the socket can be ended behind TLS's back.
+    const origin = await startRawOrigin(({ socket }) => {
+      socket.removeAllListeners("data");
+      const transport = new Duplex({
+        read: () => {},
+        write: (chunk, _encoding, done) => socket.write(chunk, () => done()),
+        final: (done) => socket.end(() => done()),
+      });
+      socket.on("data", (data: Uint8Array) => transport.push(data));
+      const secure = new tls.TLSSocket(transport as never, {
+        isServer: true,
+        cert: certificate.certPem,
+        key: certificate.keyPem,
+      });
+      secure.on("error", () => {});
+      secure.once("data", () => {
+        secure.write("HTTP/1.1 200 OK\r\n\r\npart", () => graceful ? secure.end() : socket.end());
+      });
+    });
+    await withTrust((trust) =>
+      withProxy({ settings: trust }, async (proxy) => {
+        const client = await proxy.tls(`localhost:${origin.port}`);
+        await client.write("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        await client.readThrough("\r\n\r\n");
+        await client.readAll().catch(() => {});
+        const completed = await proxy.event(({ kind }) => kind === "exchange_completed");
+        assertEquals(completed.attributes.outcome, graceful ? "complete" : "server_aborted");
+        const closed = await proxy.closed(1);
+        assertEquals(closed.attributes.reason_code, graceful ? "complete" : "server_reset");
+      })
+    );
+    await origin.close();
+  }
 });
