@@ -1,8 +1,9 @@
 /** `soth-mitm exec`: a proxy for the life of one command. */
 import { EXEC_HELP } from "./help.ts";
-import { bundleText, writeBundle } from "./exec_bundle.ts";
+import { bundleText, writeExecFile } from "./exec_files.ts";
 import { environmentWarnings, execEnvironment } from "./exec_environment.ts";
 import { launch } from "./launch.ts";
+import { NODE_PRELOAD } from "./node_preload.ts";
 import { has, parseArguments, valuesOf } from "./options.ts";
 import { Reporter } from "./reporter.ts";
 import { watchForBugs } from "./run.ts";
@@ -60,9 +61,10 @@ export async function execCommand(args: readonly string[], world: World): Promis
     const url = proxyUrl(proxy.listen);
     if (url === null) throw new UsageError("exec needs an address of the form host:port");
     const text = await bundleText(settings, world.env, proxy.caCertPem);
-    const bundlePath = await writeBundle(settings.stateDir, text);
+    const bundlePath = await writeExecFile(settings.stateDir, "roots", "pem", text);
+    const nodePreloadPath = await writeExecFile(settings.stateDir, "node", "cjs", NODE_PRELOAD);
     const { caCertPath } = proxy;
-    const env = execEnvironment(world.env, { proxyUrl: url, caCertPath, bundlePath });
+    const env = execEnvironment(world.env, { proxyUrl: url, caCertPath, bundlePath, nodePreloadPath });
 
     const child = spawn(command, args, env, world.cwd);
     if (typeof child === "number") {

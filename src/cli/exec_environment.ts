@@ -6,6 +6,7 @@
  * in such a variable is part of the bundle.
  */
 import type { Environment } from "../runtime/config/directories.ts";
+import { nodeOptions } from "./node_preload.ts";
 
 const PROXY_VARIABLES = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"].flatMap((
   name,
@@ -42,20 +43,25 @@ export const REPLACED_VARIABLES: readonly string[] = [
   ...PROXY_VARIABLES,
   ...EXCEPTION_VARIABLES,
   ...TRUST_VARIABLES,
+  "NODE_OPTIONS",
 ];
 
 export interface ExecPlaces {
   readonly proxyUrl: string;
   readonly caCertPath: string;
   readonly bundlePath: string;
+  readonly nodePreloadPath: string;
 }
 
 /** The variables to set; all others are inherited. */
 export function execEnvironment(
   user: Environment,
-  { proxyUrl, caCertPath, bundlePath }: ExecPlaces,
+  { proxyUrl, caCertPath, bundlePath, nodePreloadPath }: ExecPlaces,
 ): Record<string, string> {
-  const environment: Record<string, string> = { NODE_USE_ENV_PROXY: "1" };
+  const environment: Record<string, string> = {
+    NODE_USE_ENV_PROXY: "1",
+    NODE_OPTIONS: nodeOptions(user["NODE_OPTIONS"], nodePreloadPath),
+  };
   for (const name of PROXY_VARIABLES) environment[name] = proxyUrl;
   // A variable can be emptied but not taken away, and every tool reads an empty one as no exception.
   for (const name of EXCEPTION_VARIABLES) environment[name] = "";

@@ -1,4 +1,4 @@
-/** The bundle of roots that `exec` gives its command: the system's, what the user added, and our CA. */
+/** The files that `exec` gives its command: a bundle of roots (the system's, the user's, our CA), a preload. */
 import { createHash } from "node:crypto";
 import { dirname, join } from "node:path";
 import type { Settings } from "../core/settings.ts";
@@ -20,16 +20,21 @@ export async function bundleText(settings: Settings, env: Environment, caCertPem
 
 /**
  * Named by its content, so that many commands at once share one file and none sees half of one, and a
- * command that lives on (a daemon) keeps the bundle it was started with.
+ * command that lives on (a daemon) keeps what it was started with.
  */
-export async function writeBundle(stateDir: string, text: string): Promise<string> {
+export async function writeExecFile(
+  stateDir: string,
+  name: string,
+  extension: string,
+  text: string,
+): Promise<string> {
   const digest = createHash("sha256").update(text).digest("hex");
-  const path = join(stateDir, "exec", `roots-${digest.slice(0, 16)}.pem`);
+  const path = join(stateDir, "exec", `${name}-${digest.slice(0, 16)}.${extension}`);
   if (await holds(path, text)) return path;
   const directory = dirname(path);
   try {
     await Deno.mkdir(directory, { recursive: true, mode: 0o700 });
-    const temporary = await Deno.makeTempFile({ dir: directory, prefix: ".roots-" });
+    const temporary = await Deno.makeTempFile({ dir: directory, prefix: ".new-" });
     try {
       await Deno.writeTextFile(temporary, text);
       if (Deno.build.os !== "windows") await Deno.chmod(temporary, 0o644);
@@ -42,7 +47,7 @@ export async function writeBundle(stateDir: string, text: string): Promise<strin
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new StartError(
       "proxy_init_failed",
-      `Cannot write the bundle of roots ${path}: ${why}; --state-dir DIR names a directory that can be written`,
+      `Cannot write ${path}: ${why}; --state-dir DIR names a directory that can be written`,
       { cause },
     );
   }
