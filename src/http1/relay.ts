@@ -487,8 +487,8 @@ export class Http1Relay {
     const switching = head.status === 101 ||
       (method === "CONNECT" && head.status >= 200 && head.status < 300);
     if (switching) {
-      const alone = this.#exchanges.length === 1 && exchange.requestDone &&
-        this.#requestReader.buffered === 0;
+      const alone = this.#exchanges.length === 1 && exchange.requestDone && this.heldBytes === 0 &&
+        this.#deferred === null;
       if (!alone || (head.status === 101 && !exchange.request.upgrade)) {
         this.#badResponse({
           type: "error",
@@ -516,6 +516,11 @@ export class Http1Relay {
       this.#exchanges.shift();
       return true;
     }
+    const framed = responseFraming(head, method);
+    if ("type" in framed) {
+      this.#badResponse(framed);
+      return false;
+    }
     if (head.status < 200) {
       exchange.recorder?.responseHead(facts, this.#now);
       // An HTTP/1.0 client cannot take an interim response (RFC 9110 §15.2); only a forward proxy has to care.
@@ -523,11 +528,6 @@ export class Http1Relay {
         exchange.responseStarted = true;
         this.#toClient.push(bytes);
       }
-      return false;
-    }
-    const framed = responseFraming(head, method);
-    if ("type" in framed) {
-      this.#badResponse(framed);
       return false;
     }
     exchange.recorder?.responseHead(facts, this.#now);

@@ -1,0 +1,167 @@
+import { assert, assertEquals } from "@std/assert";
+import fc from "fast-check";
+import type { FlowEvent } from "../../src/core/event.ts";
+import type { Side } from "../../src/core/side.ts";
+import { Http1Relay } from "../../src/http1/relay.ts";
+import { cutInto, latin1 } from "../support/golden.ts";
+
+const LIMITS = { maxHeadBytes: 4096, maxHeaderFields: 32, headMs: 1000, idleMs: 1000, exchangeIdleMs: 1000 };
+
+/** What a relay did with what it was given: the bytes each side got, and the events without their times. */
+interface Outcome {
+  readonly toServer: string;
+  readonly toClient: string;
+  readonly events: readonly unknown[];
+  readonly finished: string | null;
+  readonly resets: readonly Side[];
+}
+
+type Step = readonly [Side, Uint8Array];
+
+function run(steps: readonly Step[]): Outcome {
+  const sent: Record<Side, string> = { client: "", server: "" };
+  const events: unknown[] = [];
+  const resets: Side[] = [];
+  let finished: string | null = null;
+  const relay = new Http1Relay({
+    host: {
+      send: (side, data) => {
+        assert(finished === null, "nothing is sent after the end");
+        sent[side] += String.fromCharCode(...data);
+      },
+      reset: (side) => resets.push(side),
+      pause: () => {},
+      resume: () => {},
+      arm: () => {},
+      disarm: () => {},
+      record: ({ kind, attributes }: FlowEvent) => events.push({ kind, ...attributes }),
+      finish: (reason) => {
+        assert(finished === null, "a flow ends once");
+        finished = reason;
+      },
+      upgraded: (fromClient, fromServer) => {
+        sent.server += String.fromCharCode(...fromClient);
+        sent.client += String.fromCharCode(...fromServer);
+        finished = "upgraded";
+      },
+    },
+    limits: LIMITS,
+    capture: { bodyBytes: 64, redactHeaders: new Set() },
+    scheme: "https",
+    authority: "a.test",
+    router: null,
+    firstExchangeId: 1,
+  }, 0);
+  for (const [side, data] of steps) if (finished === null) relay.received(side, data, 0);
+  return { toServer: sent.server, toClient: sent.client, events, finished, resets };
+}
+
+const GET = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
+const POST =
+  "POST /p HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n0\r\nT: v\r\n\r\n";
+const OK = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc";
+const CHUNKED =
+  "HTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+
+Deno.test("Http1Relay forwards pipelined requests and their responses byte for byte, however they are cut", () => {
+  const requests = latin1(GET + POST + GET);
+  const responses = latin1(OK + CHUNKED + OK);
+  const whole = run([["client", requests], ["server", responses]]);
+  assertEquals(whole.toServer, GET + POST + GET);
+  assertEquals(whole.toClient, OK + CHUNKED + OK);
+  for (let size = 1; size <= Math.max(requests.length, responses.length); size++) {
+    const cut = run([
+      ...cutInto(requests, size).map((part): Step => ["client", part]),
+      ...cutInto(responses, size).map((part): Step => ["server", part]),
+    ]);
+    assertEquals(cut, whole, `reads of ${size}`);
+  }
+});
+
+Deno.test("Http1Relay gives the same bytes and events for any cut of requests and responses", () => {
+  const message = fc.constantFrom([GET, OK], [POST, CHUNKED], [GET, CHUNKED], [POST, OK]);
+  fc.assert(fc.property(
+    fc.array(message, { minLength: 1, maxLength: 4 }),
+    fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 30 }),
+    (messages, sizes) => {
+      const requests = latin1(messages.map(([request]) => request).join(""));
+      const responses = latin1(messages.map(([, response]) => response).join(""));
+      const cut = (side: Side, bytes: Uint8Array): Step[] => {
+        const steps: Step[] = [];
+        for (let from = 0, at = 0; from < bytes.length; at++) {
+          const size = sizes[at % sizes.length]!;
+          steps.push([side, bytes.slice(from, from + size)]);
+          from += size;
+        }
+        return steps;
+      };
+      assertEquals(
+        run([...cut("client", requests), ...cut("server", responses)]),
+        run([["client", requests], ["server", responses]]),
+      );
+    },
+  ));
+});
+
+Deno.test("Http1Relay is total: mutated messages never throw, and forward no byte that did not come", () => {
+  const bytes = latin1(GET + POST);
+  const answers = latin1(CHUNKED + OK);
+  fc.assert(
+    fc.property(
+      fc.nat(bytes.length - 1),
+      fc.nat(answers.length - 1),
+      fc.nat(255),
+      fc.nat(255),
+      (requestAt, responseAt, requestOctet, responseOctet) => {
+        const requests = bytes.slice();
+        requests[requestAt] = requestOctet;
+        const responses = answers.slice();
+        responses[responseAt] = responseOctet;
+        const outcome = run([["client", requests], ["server", responses]]);
+        assert(String.fromCharCode(...requests).startsWith(outcome.toServer));
+      },
+    ),
+    { numRuns: 1000 },
+  );
+});
+
+Deno.test("Http1Relay answers a bad request after the responses before it, and forwards none of it", () => {
+  const bad = "GET / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n";
+  const { toServer, toClient, finished, events } = run([["client", latin1(GET + bad)], [
+    "server",
+    latin1(OK),
+  ]]);
+  assertEquals(toServer, GET);
+  assert(toClient.startsWith(OK + "HTTP/1.1 400 Bad Request\r\n"), toClient);
+  assertEquals(finished, "protocol_error");
+  assertEquals(
+    events.filter((event) => (event as { outcome?: string }).outcome === "protocol_error").length,
+    1,
+  );
+});
+
+Deno.test("Http1Relay relays no interim response that breaks framing", () => {
+  const { toClient, resets } = run([
+    ["client", latin1(GET)],
+    ["server", latin1("HTTP/1.1 103 Early\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n")],
+  ]);
+  assert(toClient.startsWith("HTTP/1.1 502 "), toClient);
+  assertEquals(resets, ["server"]);
+});
+
+Deno.test("Http1Relay becomes opaque only with the server's 101, and only when it was asked for", () => {
+  const upgrade = "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n";
+  const switched = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n";
+  const good = run([["client", latin1(upgrade)], ["server", latin1(switched + "\x00opaque")]]);
+  assertEquals([good.finished, good.toClient], ["upgraded", switched + "\x00opaque"]);
+
+  const early = run([["client", latin1(upgrade + "\x01\x02not HTTP")], ["server", latin1(switched)]]);
+  assertEquals(early.toServer, upgrade);
+  assert(early.toClient.startsWith("HTTP/1.1 502 "));
+
+  const unasked = run([["client", latin1(GET)], ["server", latin1(switched)]]);
+  assert(unasked.toClient.startsWith("HTTP/1.1 502 "));
+
+  const behind = run([["client", latin1(upgrade + GET)], ["server", latin1(switched)]]);
+  assert(behind.toClient.startsWith("HTTP/1.1 502 "));
+});
