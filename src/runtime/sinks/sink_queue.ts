@@ -7,7 +7,7 @@ import { type Batch, explainFault, type Sink, SinkWriteError } from "./sink.ts";
 
 /** Long enough that a write serves many events, short enough that nobody who follows the log notices. */
 const BATCH_DELAY_MS = 5;
-/** A batch of this size does not wait. */
+/** A batch of this size does not wait, and none is much larger: encoding one holds up everything else. */
 const BATCH_CHARACTERS = 256 << 10;
 
 export interface SinkQueueEvents {
@@ -106,12 +106,7 @@ export class SinkQueue {
   }
 
   async #write(): Promise<void> {
-    const batch: Batch = { lines: this.#lines, rows: this.#rows };
-    this.#lines = [];
-    if (this.#rows !== null) this.#rows = [];
-    this.#writingCharacters = this.#pendingCharacters;
-    this.#writingLines = batch.lines.length;
-    this.#pendingCharacters = 0;
+    const batch = this.#takeBatch();
     try {
       this.#bytesWritten += await this.sink.write(batch);
     } catch (fault) {
@@ -124,6 +119,18 @@ export class SinkQueue {
     this.#settled += this.#writingLines;
     this.#writingLines = 0;
     this.#events.progressed();
+  }
+
+  #takeBatch(): Batch {
+    let count = 0;
+    let characters = 0;
+    while (count < this.#lines.length && characters < BATCH_CHARACTERS) {
+      characters += this.#lines[count++]!.length;
+    }
+    this.#pendingCharacters -= characters;
+    this.#writingCharacters = characters;
+    this.#writingLines = count;
+    return { lines: this.#lines.splice(0, count), rows: this.#rows?.splice(0, count) ?? null };
   }
 
   #stopTimer(): void {
