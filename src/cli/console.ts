@@ -40,6 +40,7 @@ export class TerminalLines {
   #waiting: string[] = [];
   #lost = 0;
   #writing = false;
+  #drained: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly stream: { write(data: Uint8Array): Promise<number> },
@@ -52,7 +53,15 @@ export class TerminalLines {
       return;
     }
     this.#waiting.push(line);
-    if (!this.#writing) void this.#drain();
+    if (!this.#writing) this.#drained = this.#drain();
+  }
+
+  /** Resolves when what was given is written, or after `limitMs`: the end does not wait for a stopped terminal. */
+  async flush(limitMs: number): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const limit = new Promise<void>((resolve) => timer = setTimeout(resolve, limitMs));
+    await Promise.race([this.#drained, limit]);
+    clearTimeout(timer);
   }
 
   async #drain(): Promise<void> {

@@ -11,7 +11,6 @@ import { logLevelOf, refusePositionals, RUN_OPTIONS } from "./run_options.ts";
 import { onSignals } from "./signals.ts";
 import { proxyUrl } from "./start_block.ts";
 import { UsageError } from "./usage_error.ts";
-import { NOTHING } from "../runtime/permissions.ts";
 import type { World } from "./world.ts";
 
 const NOT_RUNNABLE = 126;
@@ -50,7 +49,7 @@ export async function execCommand(args: readonly string[], world: World): Promis
   }
 
   async function runThroughProxy(command: string, args: readonly string[]): Promise<number> {
-    const { proxy, settings } = await launch({
+    const { proxy, settings, needed, linesShown } = await launch({
       parsed,
       reporter,
       world,
@@ -74,7 +73,7 @@ export async function execCommand(args: readonly string[], world: World): Promis
       world.console.stderr(`soth-mitm: ${message}\n`);
       return reporter.end("ok", { message }, child);
     }
-    world.dropPermissions({ ...NOTHING, net: true });
+    world.dropPermissions(needed);
     const forget = forwardSignals(child, world);
     const bug = watchForBugs(() => proxy.abort());
     // A proxy that failed leaves its command without a way out.
@@ -88,6 +87,7 @@ export async function execCommand(args: readonly string[], world: World): Promis
     const end = await proxy.ended;
     forget();
     bug.forget();
+    await linesShown();
     if (bug.seen !== null) return reporter.fail(bug.seen);
     if (end.reason === "failed") return reporter.end("runtime_failed", { message: end.detail });
     return reporter.end("ok", {}, status.code);

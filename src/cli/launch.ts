@@ -17,7 +17,13 @@ import type { World } from "./world.ts";
 export interface Launched {
   readonly proxy: RunningProxy;
   readonly settings: Settings;
+  /** What the proxy still needs; `exec` gives up the rest once its command runs. */
+  readonly needed: KeptPermissions;
+  /** The last lines are shown before the program ends. */
+  linesShown(): Promise<void>;
 }
+
+const LAST_LINES_LIMIT_MS = 500;
 
 export interface LaunchOptions {
   readonly parsed: ParsedArguments;
@@ -44,28 +50,35 @@ export async function launch(options: LaunchOptions): Promise<Launched> {
   const { settings } = loaded;
   for (const message of loaded.warnings) reporter.notice({ level: "warn", message });
 
+  const needed = neededWhileRunning(settings, place.configPath ?? null);
+  const lines = new TerminalLines(Deno.stderr);
   const proxy = await startProxy({
     settings,
     configDigest: loaded.digest,
     version: VERSION,
     onNotice: reporter.notice,
-    ...(reporter.talkative ? { onEvent: readableEvents(reporter.colour) } : {}),
+    ...(reporter.talkative ? { onEvent: readableEvents(lines, reporter.colour) } : {}),
     onOpened: () => {
-      const needed = neededWhileRunning(settings, place.configPath ?? null);
       const { kept } = world.dropPermissions({ ...needed, ...options.alsoKeep });
       const message = `permissions given up, but for ${kept.join(", ")}`;
       reporter.notice({ level: "debug", message });
     },
   });
   reporter.status(ready(proxy.listen, proxy.caCertPath, Deno.pid));
-  return { proxy, settings };
+  return { proxy, settings, needed, linesShown: () => lines.flush(LAST_LINES_LIMIT_MS) };
 }
 
-function readableEvents(colour: boolean): (event: LoggedEvent) => void {
-  const lines = new ReadableLines({ colour });
-  const terminal = new TerminalLines(Deno.stderr);
+function readableEvents(terminal: TerminalLines, colour: boolean): (event: LoggedEvent) => void {
+  const readable = new ReadableLines({ colour, clock: timeOfDay });
   return (event) => {
-    const line = lines.event(event);
+    const line = readable.event(event);
     if (line !== null) terminal.write(line);
   };
+}
+
+/** Lines are shown as they happen, so the time is the reader's. */
+function timeOfDay(): string {
+  const now = new Date();
+  return [now.getHours(), now.getMinutes(), now.getSeconds()].map((part) => String(part).padStart(2, "0"))
+    .join(":");
 }

@@ -38,11 +38,8 @@ export async function runCommand(args: readonly string[], world: World): Promise
   }, world.console.stdinIsTerminal);
   const forget = onSignals(stopSignals(world.platform), (signal) => requests.receive(signal));
   try {
-    const { proxy, settings } = await launch({ parsed, reporter, world });
-    const bug = watchForBugs((error) => {
-      endNow();
-      return error;
-    });
+    const { proxy, settings, linesShown } = await launch({ parsed, reporter, world });
+    const bug = watchForBugs(() => proxy.abort());
     finish = () => {
       if (reporter.talkative) reporter.say("\nfinishing what is under way; Ctrl-C again ends it at once\n");
       void proxy.stop();
@@ -55,11 +52,12 @@ export async function runCommand(args: readonly string[], world: World): Promise
       const { colour } = reporter;
       const { platform } = world;
       reporter.say(startBlock({ version: VERSION, listen, caCertPath, settings, colour, platform }));
-    } else {
+    } else if (!has(parsed, "quiet")) {
       reporter.notice({ level: "info", message: `listening on ${proxy.listen.join(", ")}` });
     }
     const end = await proxy.ended;
     bug.forget();
+    await linesShown();
     if (bug.seen !== null) return reporter.fail(bug.seen);
     if (end.reason === "failed") return reporter.end("runtime_failed", { message: end.detail });
     return reporter.end("ok");
