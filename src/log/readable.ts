@@ -95,7 +95,9 @@ export class ReadableLines {
     if (received === 0 && (reason === "complete" || reason === "idle_timeout")) return null;
     const detail = attributes["reason_detail"];
     const fine = reason === "complete" || reason === "shutdown" || reason === "idle_timeout";
-    const rule = reason === "blocked" && flow.ruleId !== null ? `rule ${flow.ruleId}` : null;
+    const rule = reason === "blocked" && detail === undefined && flow.ruleId !== null
+      ? `rule ${flow.ruleId}`
+      : null;
     return this.#line({
       timeNs: event.time_ns,
       method: event.protocol === "tunnel" ? "TUNNEL" : "CONNECT",

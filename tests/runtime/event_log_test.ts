@@ -256,6 +256,20 @@ Deno.test("EventLog refuses a sink it cannot open, naming it and the mend, and l
   });
 });
 
+Deno.test("EventLog is not open when a sink cannot take its first line", async () => {
+  const [full, other] = [new ManualSink(), new ManualSink()];
+  full.hold();
+  const setup = options([]);
+  const opening = EventLog.over([full, other], setup);
+  full.release(new SinkWriteError("event sink manual failed: the disk is full", 0));
+  const error = await assertRejects(() => opening, StartError);
+  assertEquals([error.exitClass, error.message], [
+    "event_sink_init_failed",
+    "event sink manual failed: the disk is full",
+  ]);
+  assertEquals([setup.failures, full.closes > 0, other.closes], [[], true, 1]);
+});
+
 Deno.test("EventLog lets one process write a log at a time", async () => {
   await withFolder(async (folder) => {
     const path = `${folder}/log.jsonl`;

@@ -87,7 +87,6 @@ export function faultCode(fault: unknown): string | null {
   if (fault instanceof Deno.errors.ConnectionReset) return "ECONNRESET";
   if (fault instanceof Deno.errors.NotFound) return "ENOENT";
   if (fault instanceof Deno.errors.PermissionDenied) return "EACCES";
-  if (fault instanceof Deno.errors.ConnectionRefused) return "ECONNREFUSED";
   // Deno names only some faults; the number is in the message of the others.
   const number = fault instanceof Error ? /\(os error ([0-9]+)\)/.exec(fault.message)?.[1] : undefined;
   return number === undefined ? null : ERROR_NUMBERS[Deno.build.os]?.[number] ?? null;
@@ -105,7 +104,6 @@ const MEANINGS: Readonly<Record<string, string>> = {
   EFBIG: "the file may not grow further; raise the limit (ulimit -f) or set events.rotate_bytes",
   EPIPE: "the reader has gone away; start it again, then the proxy",
   ECONNRESET: "the reader has gone away; start it again, then the proxy",
-  ECONNREFUSED: "nothing listens there; start the reader before the proxy",
   ENOENT: "there is no such file or folder; create the folder first or name another path",
   EACCES: "access is denied; choose a path this user may write",
   EPERM: "access is denied; choose a path this user may write",

@@ -49,7 +49,11 @@ export class StreamSink implements Sink {
       const connection = await Deno.connect({ transport: "unix", path });
       return new StreamSink(name, connection, () => connection.close());
     } catch (fault) {
-      throw refusal(name, explainFault(fault), fault);
+      const absent = fault instanceof Deno.errors.NotFound || fault instanceof Deno.errors.ConnectionRefused;
+      const detail = absent
+        ? "nothing listens there; start the reader before the proxy"
+        : explainFault(fault);
+      throw refusal(name, detail, fault);
     }
   }
 
