@@ -171,10 +171,6 @@ Deno.test({
         asFile,
         `StartError cannot open event sink ${path}: it is a Unix socket; write unix:${path}`,
       );
-      assertStringIncludes(
-        deserted,
-        `StartError cannot open event sink unix:${path}: nothing listens there; start`,
-      );
     });
   },
 });
