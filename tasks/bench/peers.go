@@ -3,8 +3,9 @@
 //
 //	peers origin CERT KEY     an HTTP/1.1 origin on TCP and on TLS; its ports as a JSON line on stdout
 //	peers load                runs the commands it reads as JSON lines from stdin, answers each by a JSON line
+//	peers usage               reads process ids from stdin, answers each by a JSON line: CPU time and memory
 //
-// Both end when stdin does, so that none is left behind when the benchmark is killed.
+// All end when stdin does, so that none is left behind when the benchmark is killed.
 package main
 
 import (
@@ -19,8 +20,10 @@ func main() {
 		runOrigin(os.Args[2], os.Args[3])
 	case len(os.Args) == 2 && os.Args[1] == "load":
 		runLoad()
+	case len(os.Args) == 2 && os.Args[1] == "usage":
+		runUsage()
 	default:
-		fail(fmt.Errorf("usage: peers origin CERT KEY | peers load"))
+		fail(fmt.Errorf("usage: peers origin CERT KEY | peers load | peers usage"))
 	}
 }
 

@@ -2,15 +2,17 @@
  * The processes of a benchmark: started, known by the first line they print, looked at from outside (CPU time,
  * resident memory) and always ended. Each baseline is a process of its own, as the proxy is.
  */
-import { fromFileUrl } from "./paths.ts";
+import { fileURLToPath } from "node:url";
+import { plainEnvironment } from "../../tests/support/tools.ts";
 
 const READY_LIMIT_MS = 30_000;
 const STOP_LIMIT_MS = 30_000;
 
-/** CPU time since the process began, of the whole process and of the thread that runs its JavaScript. */
-export interface CpuTime {
-  readonly processMs: number;
-  readonly mainThreadMs: number;
+const alive = new Set<Child>();
+
+/** For the end of the benchmark, however it came: no process stays behind. */
+export async function stopEverything(): Promise<void> {
+  await Promise.all([...alive].map((child) => child.stop("SIGKILL")));
 }
 
 /** A child process read line by line. */
@@ -27,11 +29,14 @@ export class Child {
     const [program, ...args] = command;
     this.#process = new Deno.Command(program!, {
       args,
-      env: { NO_COLOR: "1" },
+      env: plainEnvironment(),
+      clearEnv: true,
       stdin: "piped",
       stdout: read === "stdout" ? "piped" : "null",
       stderr: "piped",
     }).spawn();
+    alive.add(this);
+    this.#process.status.then(() => alive.delete(this));
     this.#writer = this.#process.stdin.getWriter();
     if (read === "stdout") {
       this.#lines = linesOf(this.#process.stdout);
@@ -119,38 +124,27 @@ async function* linesOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncG
   if (rest !== "") yield rest;
 }
 
-/** Null where the platform does not tell: only Linux counts threads by themselves. */
-export function cpuTime(pid: number): CpuTime | null {
-  if (Deno.build.os !== "linux") return null;
-  const ofProcess = cpuMsOf(`/proc/${pid}/stat`);
-  const ofMain = cpuMsOf(`/proc/${pid}/task/${pid}/stat`);
-  return ofProcess === null || ofMain === null ? null : { processMs: ofProcess, mainThreadMs: ofMain };
+/** What a process has used; null is what the platform does not tell. */
+export interface Usage {
+  /** CPU time since the process began, of the whole process and of the thread that runs its JavaScript. */
+  readonly processMs: number | null;
+  readonly mainThreadMs: number | null;
+  readonly residentBytes: number | null;
 }
 
-/** `USER_HZ` is 100 on every Linux that Deno runs on. */
-const MS_PER_TICK = 10;
+/** Asks the peers, since Deno itself reads `/proc` only for programs that may do everything. */
+export class UsageReader {
+  readonly #child: Child;
 
-function cpuMsOf(path: string): number | null {
-  try {
-    const text = Deno.readTextFileSync(path);
-    // The name in brackets may hold spaces.
-    const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-    return (Number(fields[11]) + Number(fields[12])) * MS_PER_TICK;
-  } catch {
-    return null;
+  constructor(peers: string) {
+    this.#child = new Child("usage", [peers, "usage"], "stdout");
   }
-}
 
-/** Resident bytes; null where the platform has no plain way to ask. */
-export async function residentBytes(pid: number): Promise<number | null> {
-  if (Deno.build.os === "linux") {
-    const match = /^VmRSS:\s+([0-9]+) kB/m.exec(Deno.readTextFileSync(`/proc/${pid}/status`));
-    return match === null ? null : Number(match[1]) * 1024;
+  /** One question at a time. */
+  async of(pid: number): Promise<Usage> {
+    await this.#child.write(String(pid));
+    return await this.#child.line(jsonLine<Usage>);
   }
-  if (Deno.build.os === "windows") return null;
-  const { stdout } = await new Deno.Command("ps", { args: ["-o", "rss=", "-p", String(pid)] }).output();
-  const kilobytes = Number(new TextDecoder().decode(stdout).trim());
-  return Number.isFinite(kilobytes) && kilobytes > 0 ? kilobytes * 1024 : null;
 }
 
 /** What a line of JSON on standard output says; the first line of baselines and peers. */
@@ -158,7 +152,7 @@ export function jsonLine<Value>(line: string): Value | null {
   return line.startsWith("{") ? JSON.parse(line) as Value : null;
 }
 
-const FOLDER = fromFileUrl(new URL(".", import.meta.url));
+const FOLDER = fileURLToPath(new URL(".", import.meta.url));
 
 /** Starts one of the baselines of this folder; gives its address. */
 export async function startBaseline(
@@ -167,7 +161,12 @@ export async function startBaseline(
   args: readonly string[],
   readable: string,
 ): Promise<{ child: Child; address: string }> {
-  const grants = ["--no-prompt", "--quiet", "--allow-net=localhost,127.0.0.1,[::1]", `--allow-read=${readable}`];
+  const grants = [
+    "--no-prompt",
+    "--quiet",
+    "--allow-net=localhost,127.0.0.1,[::1]",
+    `--allow-read=${readable}`,
+  ];
   const child = new Child(name, [Deno.execPath(), "run", ...grants, `${FOLDER}${file}`, ...args], "stdout");
   const { port } = await child.line(jsonLine<{ port: number }>);
   return { child, address: `127.0.0.1:${port}` };
@@ -176,7 +175,7 @@ export async function startBaseline(
 /** Builds the peers; null when there is no Go. Throws what the compiler says otherwise. */
 export async function buildPeers(folder: string): Promise<string | null> {
   const path = `${folder}/peers${Deno.build.os === "windows" ? ".exe" : ""}`;
-  const sources = ["peers.go", "origin.go", "load.go"].map((file) => `${FOLDER}${file}`);
+  const sources = ["peers.go", "origin.go", "load.go", "usage.go"].map((file) => `${FOLDER}${file}`);
   try {
     const { success, stderr } = await new Deno.Command("go", { args: ["build", "-o", path, ...sources] })
       .output();

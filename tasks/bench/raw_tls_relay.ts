@@ -25,8 +25,6 @@ interface Materials {
   readonly caPem: string;
 }
 
-type Ends = { readonly client: Duplex; readonly server: Duplex };
-
 /** A TLSSocket's ciphertext side over a socket that can be paused. */
 class Feed extends Duplex {
   constructor(readonly socket: net.Socket, preread: Uint8Array) {
@@ -147,7 +145,12 @@ function acceptNode(ends: (socket: net.Socket, server: net.Socket, hostname: str
       if (head === null) return;
       socket.off("data", onData);
       socket.pause();
-      const server = net.connect({ host: head.hostname, port: head.port, allowHalfOpen: true, noDelay: true });
+      const server = net.connect({
+        host: head.hostname,
+        port: head.port,
+        allowHalfOpen: true,
+        noDelay: true,
+      });
       server.on("error", () => socket.destroy());
       server.once("connect", () => {
         // What the load sends ahead of the answer would be lost here; it sends nothing.

@@ -1,0 +1,439 @@
+/**
+ * What is measured, each measure against the same origin and by turns: every round runs all contenders, one
+ * after the other, and every other round runs them in the opposite order.
+ */
+import { type Aim, cpuRatio, figure, median, medianOf, pairedRatio, type Sample, table } from "./figures.ts";
+import type { Load, Target } from "./load.ts";
+import { Child, startBaseline, type UsageReader } from "./processes.ts";
+import { type ProxySetup, ProxyUnderTest } from "./proxy_under_test.ts";
+
+/** How long and how often. */
+export interface Effort {
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly warmUpSeconds: number;
+  readonly bulkBytes: number;
+  readonly latencyRequests: number;
+  readonly memoryRounds: number;
+  readonly startRounds: number;
+  readonly flatBytes: number;
+  readonly flatRequests: number;
+}
+
+export const FULL: Effort = {
+  rounds: 5,
+  seconds: 3,
+  warmUpSeconds: 2,
+  bulkBytes: 512 << 20,
+  latencyRequests: 3000,
+  memoryRounds: 3,
+  startRounds: 11,
+  flatBytes: 1 << 30,
+  flatRequests: 100_000,
+};
+
+export const QUICK: Effort = {
+  rounds: 2,
+  seconds: 1,
+  warmUpSeconds: 1,
+  bulkBytes: 128 << 20,
+  latencyRequests: 1000,
+  memoryRounds: 1,
+  startRounds: 3,
+  flatBytes: 1 << 30,
+  flatRequests: 100_000,
+};
+
+const KEPT_CONNECTIONS = 32;
+const NEW_CONNECTIONS_AT_ONCE = 16;
+const IDLE_FLOWS = 1000;
+
+export interface Bench {
+  readonly load: Load;
+  readonly usage: UsageReader;
+  readonly effort: Effort;
+  readonly origin: { readonly plain: string; readonly secure: string };
+  /** Files of the benchmark's own authority, which the baselines' certificate is from too. */
+  readonly certificates: { readonly root: string; readonly cert: string; readonly key: string };
+  readonly folder: string;
+  readonly proxy: ProxySetup;
+  /** Logs of the proxies that have ended, and how many exchanges each should hold. */
+  readonly logs: { readonly path: string; readonly exchanges: number | null }[];
+  print(text: string): void;
+}
+
+/** What can stand between the load and the origin. */
+export const CONTENDERS = [
+  "direct",
+  "plain loop",
+  "soth-mitm tunnel",
+  "direct tls",
+  "raw relay node",
+  "raw relay starttls",
+  "raw relay duplex",
+  "soth-mitm intercept",
+] as const;
+export type ContenderName = typeof CONTENDERS[number];
+
+/** What the proxy is compared with: the same work without looking at a byte, with the same backpressure. */
+const PEER_OF_TUNNEL = "plain loop";
+const PEER_OF_INTERCEPT = "raw relay duplex";
+
+export interface Contender {
+  readonly name: ContenderName;
+  /** Null for the straight way: then there is no process to look at. */
+  readonly pid: number | null;
+  readonly target: Target;
+  /** Exchanges asked for, to be found in its log. */
+  exchanges: number;
+  stop(): Promise<void>;
+}
+
+export async function startContender(bench: Bench, name: ContenderName): Promise<Contender> {
+  const { origin, certificates: { root, cert, key } } = bench;
+  const secure = name !== "direct" && name !== "plain loop" && name !== "soth-mitm tunnel";
+  const target: Target = { proxy: "", origin: secure ? origin.secure : origin.plain, secure, ca: root };
+  switch (name) {
+    case "direct":
+    case "direct tls":
+      return { name, pid: null, target, exchanges: 0, stop: () => Promise.resolve() };
+    case "soth-mitm tunnel":
+    case "soth-mitm intercept": {
+      const intercepts = name === "soth-mitm intercept";
+      const proxy = await ProxyUnderTest.start(bench.proxy, intercepts ? "intercept" : "tunnel");
+      const contender: Contender = {
+        name,
+        pid: proxy.child.pid,
+        target: { ...target, proxy: proxy.address, ca: proxy.caPath },
+        exchanges: 0,
+        async stop() {
+          await proxy.stop();
+          bench.logs.push({ path: proxy.logPath, exchanges: intercepts ? contender.exchanges : null });
+        },
+      };
+      return contender;
+    }
+    default: {
+      const { child, address } = name === "plain loop"
+        ? await startBaseline(name, "plain_loop.ts", [], bench.folder)
+        : await startBaseline(
+          name,
+          "raw_tls_relay.ts",
+          [name.slice("raw relay ".length), cert, key, root],
+          bench.folder,
+        );
+      return {
+        name,
+        pid: child.pid,
+        target: { ...target, proxy: address },
+        exchanges: 0,
+        stop: async () => void await child.stop(null),
+      };
+    }
+  }
+}
+
+export async function startAll(bench: Bench): Promise<Contender[]> {
+  const contenders: Contender[] = [];
+  for (const name of CONTENDERS) contenders.push(await startContender(bench, name));
+  return contenders;
+}
+
+export type Rounds = ReadonlyMap<ContenderName, readonly Sample[]>;
+
+/** Runs all contenders by turns; `work` gives how much was done and in what time. */
+async function interleave(
+  usage: UsageReader,
+  contenders: readonly Contender[],
+  rounds: number,
+  work: (contender: Contender) => Promise<{ count: number; seconds: number; p50Ms: number; p99Ms: number }>,
+): Promise<Rounds> {
+  const all = new Map<ContenderName, Sample[]>(contenders.map(({ name }) => [name, []]));
+  for (let round = 0; round < rounds; round++) {
+    for (const contender of round % 2 === 0 ? contenders : contenders.toReversed()) {
+      const { pid } = contender;
+      const before = pid === null ? null : await usage.of(pid);
+      const { count, seconds, p50Ms, p99Ms } = await work(contender);
+      const after = pid === null ? null : await usage.of(pid);
+      const processMs = difference(before?.processMs, after?.processMs);
+      const mainThreadMs = difference(before?.mainThreadMs, after?.mainThreadMs);
+      all.get(contender.name)!.push({
+        rate: count / seconds,
+        p50Ms,
+        p99Ms,
+        cpuNs: processMs === null ? null : processMs * 1e6 / count,
+        busy: mainThreadMs === null ? null : mainThreadMs / 1000 / seconds,
+      });
+    }
+  }
+  return all;
+}
+
+function difference(before: number | null | undefined, after: number | null | undefined): number | null {
+  return before == null || after == null ? null : after - before;
+}
+
+/** Requests a second on kept-alive connections, or new connections a second. */
+export async function measureRate(
+  bench: Bench,
+  contenders: readonly Contender[],
+  scenario: "keepalive" | "connections",
+): Promise<Rounds> {
+  const { load, usage, effort } = bench;
+  const connections = scenario === "keepalive" ? KEPT_CONNECTIONS : NEW_CONNECTIONS_AT_ONCE;
+  const run = async (contender: Contender, seconds: number) => {
+    const result = await load.run({ scenario, targets: [contender.target], connections, seconds });
+    contender.exchanges += result.count;
+    return result;
+  };
+  for (const contender of contenders) await run(contender, effort.warmUpSeconds);
+  return await interleave(usage, contenders, effort.rounds, (contender) => run(contender, effort.seconds));
+}
+
+export async function measureBulk(
+  bench: Bench,
+  contenders: readonly Contender[],
+  scenario: "download" | "upload",
+): Promise<Rounds> {
+  const { load, effort } = bench;
+  const run = async (contender: Contender, bytes: number) => {
+    const result = await load.run({ scenario, targets: [contender.target], bytes });
+    contender.exchanges++;
+    return result;
+  };
+  for (const contender of contenders) await run(contender, effort.bulkBytes / 8);
+  return await interleave(
+    bench.usage,
+    contenders,
+    effort.rounds,
+    (contender) => run(contender, effort.bulkBytes),
+  );
+}
+
+/** Median first-byte times of each contender, one figure a round. */
+export async function measureLatency(
+  bench: Bench,
+  contenders: readonly Contender[],
+): Promise<ReadonlyMap<ContenderName, readonly number[]>> {
+  const { load, effort } = bench;
+  const all = new Map<ContenderName, number[]>(contenders.map(({ name }) => [name, []]));
+  for (let round = -1; round < effort.rounds; round++) {
+    const order = round % 2 === 0 ? contenders : contenders.toReversed();
+    // The first is for warming up.
+    const requests = round < 0 ? Math.ceil(effort.latencyRequests / 4) : effort.latencyRequests;
+    const { firstByteMs = [] } = await load.run({
+      scenario: "latency",
+      targets: order.map(({ target }) => target),
+      requests,
+    });
+    order.forEach((contender, index) => {
+      contender.exchanges += requests;
+      if (round >= 0) all.get(contender.name)!.push(firstByteMs[index]!);
+    });
+  }
+  return all;
+}
+
+export interface MemoryFigures {
+  /** After start, before the first flow. */
+  readonly freshBytes: number;
+  /** After some traffic, when it is over. */
+  readonly idleBytes: number;
+  readonly perFlowBytes: number;
+}
+
+const WARM_UP_FLOWS = 200;
+
+/** Resident memory of fresh processes, and what each of 1,000 flows adds that had one exchange and then idle. */
+export async function measureMemory(
+  bench: Bench,
+): Promise<ReadonlyMap<ContenderName, readonly MemoryFigures[]> | null> {
+  const names = CONTENDERS.filter((name) => !name.startsWith("direct"));
+  const all = new Map<ContenderName, MemoryFigures[]>(names.map((name) => [name, []]));
+  for (let round = 0; round < bench.effort.memoryRounds; round++) {
+    for (const name of names) {
+      const contender = await startContender(bench, name);
+      const { pid, target } = contender;
+      const fresh = await settledMemory(bench.usage, pid!);
+      await bench.load.run({
+        scenario: "connections",
+        targets: [target],
+        connections: 4,
+        requests: WARM_UP_FLOWS,
+      });
+      const idle = await settledMemory(bench.usage, pid!);
+      await bench.load.run({ scenario: "hold", targets: [target], connections: IDLE_FLOWS });
+      const holding = await settledMemory(bench.usage, pid!);
+      await bench.load.run({ scenario: "release", targets: [] });
+      contender.exchanges += WARM_UP_FLOWS + IDLE_FLOWS;
+      await contender.stop();
+      if (fresh === null || idle === null || holding === null) return null;
+      all.get(name)!.push({
+        freshBytes: fresh,
+        idleBytes: idle,
+        perFlowBytes: (holding - idle) / IDLE_FLOWS,
+      });
+    }
+  }
+  return all;
+}
+
+/** Until the heap and the buffers have the size that traffic gives them. */
+const FLAT_WARM_UP_BYTES = 256 << 20;
+
+export interface FlatFigures {
+  readonly startBytes: number;
+  readonly peakBytes: number;
+  readonly endBytes: number;
+}
+
+/** Resident memory while 1 GB goes through, and while 100,000 exchanges do; each after a warm-up of its kind. */
+export async function measureFlatness(
+  bench: Bench,
+  name: ContenderName,
+): Promise<{ idleBytes: number; download: FlatFigures; exchanges: FlatFigures } | null> {
+  const { load, effort } = bench;
+  const contender = await startContender(bench, name);
+  const { pid, target } = contender;
+  const targets = [target];
+  try {
+    const idleBytes = await settledMemory(bench.usage, pid!);
+    await load.run({ scenario: "download", targets, bytes: FLAT_WARM_UP_BYTES });
+    const download = await watchMemory(
+      bench.usage,
+      pid!,
+      () => load.run({ scenario: "download", targets, bytes: effort.flatBytes }),
+    );
+    const exchange = (requests: number) =>
+      load.run({ scenario: "keepalive", targets, connections: KEPT_CONNECTIONS, requests });
+    const warmUpRequests = effort.flatRequests / 10;
+    await exchange(warmUpRequests);
+    const exchanges = await watchMemory(bench.usage, pid!, () => exchange(effort.flatRequests));
+    contender.exchanges += 2 + warmUpRequests + effort.flatRequests;
+    if (idleBytes === null || download === null || exchanges === null) return null;
+    return { idleBytes, download, exchanges };
+  } finally {
+    await contender.stop();
+  }
+}
+
+const SETTLE_STEP_MS = 100;
+const SETTLE_LIMIT_MS = 4_000;
+const SETTLED_SPREAD_BYTES = 256 << 10;
+
+/** Resident memory once it has stopped moving. */
+async function settledMemory(usage: UsageReader, pid: number): Promise<number | null> {
+  const last: number[] = [];
+  for (let waitedMs = 0; waitedMs < SETTLE_LIMIT_MS; waitedMs += SETTLE_STEP_MS) {
+    const { residentBytes: bytes } = await usage.of(pid);
+    if (bytes === null) return null;
+    last.push(bytes);
+    if (last.length > 10) last.shift();
+    if (last.length === 10 && Math.max(...last) - Math.min(...last) < SETTLED_SPREAD_BYTES) break;
+    await delay(SETTLE_STEP_MS);
+  }
+  return last.at(-1)!;
+}
+
+async function watchMemory(
+  usage: UsageReader,
+  pid: number,
+  work: () => Promise<unknown>,
+): Promise<FlatFigures | null> {
+  const start = await settledMemory(usage, pid);
+  if (start === null) return null;
+  let peak = start;
+  let working = true;
+  const watch = (async () => {
+    while (working) {
+      peak = Math.max(peak, (await usage.of(pid)).residentBytes ?? 0);
+      await delay(25);
+    }
+  })();
+  try {
+    await work();
+  } finally {
+    working = false;
+    await watch;
+  }
+  return { startBytes: start, peakBytes: peak, endBytes: (await settledMemory(usage, pid))! };
+}
+
+export interface StartFigures {
+  /** The first run in a state directory, which makes the certificate authority. */
+  readonly firstMs: number;
+  readonly readyMs: number;
+  /** The same runtime with the smallest program, for comparison. */
+  readonly emptyMs: number;
+}
+
+export async function measureStart(bench: Bench): Promise<StartFigures> {
+  const setup = { ...bench.proxy, folder: await Deno.makeTempDir({ dir: bench.folder }) };
+  const emptyPath = `${setup.folder}/empty.ts`;
+  await Deno.writeTextFile(emptyPath, `console.log("{}");`);
+  const ready: number[] = [];
+  const empty: number[] = [];
+  for (let round = 0; round <= bench.effort.startRounds; round++) {
+    const proxy = await ProxyUnderTest.start(setup, "intercept");
+    ready.push(proxy.readyMs);
+    await proxy.stop();
+    bench.logs.push({ path: proxy.logPath, exchanges: 0 });
+    const child = new Child("empty program", [Deno.execPath(), "run", "--no-prompt", emptyPath], "stdout");
+    await child.line((line) => line === "{}" ? performance.now() : null)
+      .then((at) => empty.push(at - child.startedAt));
+    await child.stop(null);
+  }
+  return { firstMs: ready[0]!, readyMs: median(ready.slice(1)), emptyMs: median(empty.slice(1)) };
+}
+
+function delay(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+// How the figures are told.
+
+/** `unit` names a rate, `scale` is what the plain rate is divided by. */
+export function rateTable(rounds: Rounds, unit: string, scale: number, perUnit: string): string {
+  const withTimes = [...rounds.values()].some((samples) => samples.some(({ p50Ms }) => p50Ms > 0));
+  const times = withTimes ? ["p50 ms", "p99 ms"] : [];
+  const rows = [...rounds].map(([name, samples]) => {
+    const cpuNs = medianOf(samples, "cpuNs");
+    const busy = medianOf(samples, "busy");
+    const peer = name.endsWith("tunnel")
+      ? PEER_OF_TUNNEL
+      : name.endsWith("intercept")
+      ? PEER_OF_INTERCEPT
+      : null;
+    const peers = peer === null ? undefined : rounds.get(peer);
+    return [
+      name,
+      figure(medianOf(samples, "rate")! / scale),
+      ...(withTimes ? [figure(medianOf(samples, "p50Ms")), figure(medianOf(samples, "p99Ms"))] : []),
+      figure(cpuNs === null ? null : cpuNs * (perUnit === "MB" ? 1e6 : 1) / 1000),
+      busy === null ? "-" : `${Math.round(busy * 100)}%`,
+      peers === undefined ? "" : figure(pairedRatio(samples, peers)),
+      peers === undefined ? "" : figure(cpuRatio(samples, peers)),
+    ];
+  });
+  return table(["", unit, ...times, `CPU µs/${perUnit}`, "busy", "of its peer", "by CPU"], rows);
+}
+
+/** Ratios that aims are set on. */
+export function rateAims(what: string, rounds: Rounds, interceptAim: number): Aim[] {
+  const pairs = [
+    ["soth-mitm tunnel", PEER_OF_TUNNEL, 0.9],
+    ["soth-mitm intercept", PEER_OF_INTERCEPT, interceptAim],
+  ] as const;
+  return pairs.flatMap(([name, peer, limit]) => {
+    const samples = rounds.get(name);
+    const peers = rounds.get(peer);
+    if (samples === undefined || peers === undefined) return [];
+    return [{
+      name: `${what}: ${name} / ${peer}`,
+      value: pairedRatio(samples, peers),
+      unit: "",
+      limit,
+      atMost: false,
+    }];
+  });
+}

@@ -1,0 +1,112 @@
+import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
+import {
+  type Aim,
+  aimRows,
+  cpuRatio,
+  figure,
+  isMet,
+  median,
+  pairedRatio,
+  type Sample,
+  table,
+} from "../../tasks/bench/figures.ts";
+import { readConnectHead } from "../../tasks/bench/connect_head.ts";
+import { topSelfTimes } from "../../tasks/bench/profile.ts";
+import { withRunOptions } from "../../tasks/bench/proxy_under_test.ts";
+
+const sample = (rate: number, cpuNs: number | null = null): Sample => ({
+  rate,
+  p50Ms: 0,
+  p99Ms: 0,
+  cpuNs,
+  busy: null,
+});
+
+Deno.test("median takes the middle, or the mean of the two middles, and does not reorder its argument", () => {
+  const values = [3, 1, 2];
+  assertStrictEquals(median(values), 2);
+  assertEquals(values, [3, 1, 2]);
+  assertStrictEquals(median([4, 1, 3, 2]), 2.5);
+  assertStrictEquals(median([]), NaN);
+});
+
+Deno.test("pairedRatio compares each round with its neighbour, so a slow round does not count twice", () => {
+  // The machine was half as fast in the second round, for both.
+  assertStrictEquals(pairedRatio([sample(90), sample(45)], [sample(100), sample(50)]), 0.9);
+});
+
+Deno.test("cpuRatio is above 1 for the cheaper one, and null where CPU time is not known", () => {
+  assertStrictEquals(cpuRatio([sample(1, 50)], [sample(1, 100)]), 2);
+  assertStrictEquals(cpuRatio([sample(1)], [sample(1, 100)]), null);
+});
+
+Deno.test("isMet holds at the limit itself, for aims from above and from below", () => {
+  const aim: Aim = { name: "x", value: 1, unit: "", limit: 1, atMost: true };
+  assertEquals([isMet(aim), isMet({ ...aim, atMost: false })], [true, true]);
+  assertEquals([isMet({ ...aim, value: 1.01 }), isMet({ ...aim, value: 0.99, atMost: false })], [
+    false,
+    false,
+  ]);
+});
+
+Deno.test("aimRows says met, missed, or that nothing was measured", () => {
+  const aim: Aim = { name: "latency", value: 0.2, unit: " ms", limit: 0.5, atMost: true };
+  assertEquals(aimRows([aim, { ...aim, value: 0.6 }, { ...aim, value: NaN }]), [
+    ["latency", "0.20 ms", "≤ 0.5 ms", "met"],
+    ["latency", "0.60 ms", "≤ 0.5 ms", "missed"],
+    ["latency", "- ms", "≤ 0.5 ms", "not measured"],
+  ]);
+});
+
+Deno.test("figure keeps three digits", () => {
+  assertEquals([figure(0.123), figure(12.34), figure(12345.6), figure(null)], [
+    "0.12",
+    "12.3",
+    "12,346",
+    "-",
+  ]);
+});
+
+Deno.test("table stands its numbers right", () => {
+  assertEquals(
+    table(["", "MB/s"], [["direct", "1,000"], ["relay", "9"]]),
+    "         MB/s\ndirect  1,000\nrelay       9",
+  );
+});
+
+Deno.test("topSelfTimes adds up the samples of a function and leaves idle time out", () => {
+  const frame = (functionName: string, url = "", lineNumber = 0) => ({ functionName, url, lineNumber });
+  const top = topSelfTimes({
+    nodes: [
+      { id: 1, callFrame: frame("(idle)") },
+      { id: 2, callFrame: frame("read", "file:///home/someone/soth-mitm/src/http1/head.ts", 9) },
+      // The same function called from elsewhere is another node.
+      { id: 3, callFrame: frame("read", "file:///home/someone/soth-mitm/src/http1/head.ts", 9) },
+      { id: 4, callFrame: frame("(garbage collector)") },
+    ],
+    samples: [1, 2, 3, 4],
+    timeDeltas: [9000, 2000, 1000, 1000],
+  }, 5);
+  assertEquals(top, [
+    { name: "read", place: "src/http1/head.ts:10", selfMs: 3, share: 0.75 },
+    { name: "(garbage collector)", place: "", selfMs: 1, share: 0.25 },
+  ]);
+});
+
+Deno.test("withRunOptions puts options before the program, and refuses what is no deno run", () => {
+  assertEquals(withRunOptions(["deno", "run", "-P=run", "x.ts"], ["--cpu-prof"]), [
+    "deno",
+    "run",
+    "--cpu-prof",
+    "-P=run",
+    "x.ts",
+  ]);
+  assertThrows(() => withRunOptions(["./soth-mitm"], []), Error, "not a deno run");
+});
+
+Deno.test("readConnectHead waits for the whole head and gives what follows it", () => {
+  const bytes = (text: string) => new TextEncoder().encode(text);
+  assertStrictEquals(readConnectHead(bytes("CONNECT localhost:443 HTTP/1.1\r\n\r")), null);
+  const head = readConnectHead(bytes("CONNECT localhost:443 HTTP/1.1\r\nHost: x\r\n\r\nrest"))!;
+  assertEquals([head.hostname, head.port, new TextDecoder().decode(head.rest)], ["localhost", 443, "rest"]);
+});
