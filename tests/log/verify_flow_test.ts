@@ -1,0 +1,98 @@
+/** The rules one by one are tested with whole logs in `verify_test.ts`; here a flow is looked at alone. */
+import { assert, assertEquals } from "@std/assert";
+import fc from "fast-check";
+import type { FlowEvent } from "../../src/core/event.ts";
+import { type Fault, FlowChecker } from "../../src/log/verify_flow.ts";
+import {
+  chunk,
+  closed,
+  completed,
+  decision,
+  received,
+  requestHeaders,
+  responseHeaders,
+  tlsEvents,
+  trailers,
+} from "./log_builder.ts";
+
+function check(events: readonly FlowEvent[]): { fault: Fault | null; at: number } {
+  const checker = new FlowChecker();
+  for (const [at, event] of events.entries()) {
+    const fault = checker.event(event);
+    if (fault !== null) return { fault, at };
+  }
+  return { fault: null, at: events.length };
+}
+
+const exchange = (id: number) => [requestHeaders(id), responseHeaders(id, 200), completed(id)];
+
+Deno.test("FlowChecker accepts pipelined requests, early responses and bodies without captured data", () => {
+  const events = [
+    received,
+    decision("intercept"),
+    requestHeaders(1),
+    chunk("request", 1, 0, 16384),
+    requestHeaders(2),
+    responseHeaders(1, 103),
+    responseHeaders(1, 413),
+    chunk("response", 1, 0, 3, { data: "no." }),
+    completed(1, { outcome: "client_aborted", request_body_bytes: 16384, response_body_bytes: 3 }),
+    responseHeaders(2, 200),
+    trailers("response", 2),
+    completed(2),
+    closed(),
+  ];
+  assertEquals(check(events).fault, null);
+});
+
+Deno.test("FlowChecker takes a decision for the name in the ClientHello once for each ClientHello", () => {
+  const forName: FlowEvent = {
+    ...decision("block"),
+    attributes: { ...decision("block").attributes, sni: "a" },
+  };
+  const events = [received, decision("intercept"), tlsEvents[0]!, forName, closed("blocked")];
+  assertEquals(check(events).fault, null);
+  assertEquals(check([...events.slice(0, 4), forName]).at, 4);
+});
+
+Deno.test("FlowChecker lets out the id of a tunnelled plain request, and of no other", () => {
+  const plain = (action: string) => [received, decision(action)];
+  assertEquals(check([...plain("tunnel"), ...plain("intercept"), ...exchange(2)]).fault, null);
+  assertEquals(
+    check([...plain("tunnel"), ...plain("tunnel"), ...plain("intercept"), ...exchange(3)]).fault,
+    null,
+  );
+  assertEquals(
+    check([...plain("tunnel"), ...plain("intercept"), ...exchange(3)]).fault?.invariant,
+    "exchange_id",
+  );
+  assertEquals(
+    check([...plain("intercept"), ...exchange(1), ...exchange(3)]).fault?.invariant,
+    "exchange_id",
+  );
+});
+
+Deno.test("FlowChecker gives an answer to any events in any order, and none to a flow that keeps the rules", () => {
+  const any = fc.constantFrom<FlowEvent>(
+    received,
+    decision("intercept"),
+    decision("tunnel"),
+    decision("block"),
+    ...tlsEvents,
+    ...exchange(1),
+    ...exchange(2),
+    responseHeaders(1, 100),
+    chunk("request", 1, 0, 16384),
+    chunk("response", 1, 0, 10),
+    trailers("request", 1),
+    closed(),
+    closed("blocked"),
+  );
+  fc.assert(fc.property(fc.array(any, { maxLength: 30 }), (events) => {
+    const { fault, at } = check(events);
+    if (fault === null) return;
+    assert(fault.detail.length > 10);
+    // The events before the first violation are a good beginning by themselves.
+    assertEquals(check(events.slice(0, at)).fault, null);
+  }));
+});
