@@ -14,6 +14,8 @@ import { keepRead } from "./read_buffer.ts";
 /** The ciphertext side of a TLSSocket: a stream over a `Conn`. */
 class Feed extends Duplex implements ConnHandler {
   transportEnded = false;
+  /** Told of a transport fault at once: a TLSSocket with a write under way would keep it to itself. */
+  onLost: (error: Error) => void = () => {};
   #writeDone: (() => void) | null = null;
 
   constructor(private readonly conn: Conn) {
@@ -52,7 +54,9 @@ class Feed extends Duplex implements ConnHandler {
   }
 
   onFault(fault: TransportFault): void {
-    this.destroy(Object.assign(new Error(fault.detail), { code: fault.code }));
+    const error = Object.assign(new Error(fault.detail), { code: fault.code });
+    this.onLost(error);
+    this.destroy(error);
   }
 
   onClosed(): void {
@@ -99,11 +103,13 @@ export class TlsConn implements Conn {
       this.#congested = false;
       this.handler.onDrain();
     });
-    socket.on("error", (error: Error) => {
+    const fault = (error: Error) => {
       if (this.#faulted) return;
       this.#faulted = true;
       this.handler.onFault(tlsFault(error));
-    });
+    };
+    socket.on("error", fault);
+    feed.onLost = fault;
     socket.on("close", () => {
       this.raw.destroy();
       this.handler.onClosed();
@@ -162,6 +168,7 @@ function handshake(
     socket.destroy();
   };
   socket.on("error", fail);
+  feed.onLost = fail;
   const closed = () =>
     fail(Object.assign(new Error("The peer closed during the TLS handshake"), { code: "ECONNRESET" }));
   socket.on("close", closed);

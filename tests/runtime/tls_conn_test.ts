@@ -1,0 +1,72 @@
+import { assertEquals } from "@std/assert";
+import * as net from "node:net";
+import * as tls from "node:tls";
+import type { TransportFault } from "../../src/core/session.ts";
+import { IGNORE_EVENTS } from "../../src/runtime/conn.ts";
+import { TcpConn } from "../../src/runtime/tcp_conn.ts";
+import { secureClientSide, TlsConn } from "../../src/runtime/tls_conn.ts";
+import { makeSelfSigned } from "../support/certificates.ts";
+
+const { certPem: cert, keyPem: key } = makeSelfSigned({ names: ["localhost"] });
+const context = tls.createSecureContext({ cert, key });
+
+/** What becomes of the client's side of one connection, secured with `preread` in hand. */
+async function secureOne(
+  preread: Uint8Array,
+  client: (port: number) => net.Socket,
+): Promise<{ conn: TlsConn | TransportFault; socket: net.Socket; close: () => void }> {
+  const { promise, resolve } = Promise.withResolvers<TlsConn | TransportFault>();
+  const server = net.createServer({ allowHalfOpen: true }, (socket) => {
+    const conn = new TcpConn(socket);
+    conn.setReading(false);
+    const options = { context, alpn: [], preread, certCache: "miss" } as const;
+    secureClientSide(conn, options, { secured: resolve, failed: resolve });
+  });
+  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+  const socket = client((server.address() as net.AddressInfo).port);
+  socket.on("error", () => {});
+  const conn = await promise;
+  return {
+    conn,
+    socket,
+    close: () => {
+      if (conn instanceof TlsConn) conn.destroy();
+      socket.destroy();
+      server.close();
+    },
+  };
+}
+
+/** TLS 1.1, one cipher suite, no extensions: what the TLS library refuses at its first look. */
+function oldHello(): Uint8Array {
+  const body = [3, 2, ...new Array<number>(32).fill(7), 0, 0, 2, 0xc0, 0x13, 1, 0];
+  const handshake = [1, 0, 0, body.length, ...body];
+  return Uint8Array.from([22, 3, 1, 0, handshake.length, ...handshake]);
+}
+
+Deno.test("secureClientSide fails a hello of TLS 1.1 that was read before, and the process lives", async () => {
+  const { conn, close } = await secureOne(oldHello(), (port) => net.connect(port, "127.0.0.1"));
+  if (conn instanceof TlsConn) throw new Error("TLS 1.1 was accepted");
+  assertEquals(conn.kind, "tls");
+  close();
+});
+
+Deno.test("TlsConn tells of a reset while its writes wait for a client that does not read", async () => {
+  let raw!: net.Socket;
+  const { conn, close } = await secureOne(new Uint8Array(0), (port) => {
+    raw = net.connect(port, "127.0.0.1");
+    const secure = tls.connect({ socket: raw, rejectUnauthorized: false });
+    secure.once("secureConnect", () => raw.pause());
+    return secure;
+  });
+  if (!(conn instanceof TlsConn)) throw new Error(`The handshake failed: ${conn.detail}`);
+  const { promise, resolve } = Promise.withResolvers<TransportFault>();
+  conn.handler = { ...IGNORE_EVENTS, onFault: resolve };
+  const chunk = new Uint8Array(65536);
+  // More than any kernel takes for a connection that nobody reads.
+  for (let bytes = 0; bytes < 64 * 1024 * 1024; bytes += chunk.length) conn.write(chunk);
+  assertEquals(conn.congested, true);
+  raw.resetAndDestroy();
+  assertEquals((await promise).kind, "reset");
+  close();
+});
