@@ -22,6 +22,7 @@
  * | `/last`               | 200 with `Connection: close`, then the end                                |
  * | `/upgrade`            | 101, then every byte comes back                                           |
  * | `/gate/NAME`          | head and 5 bytes at once, 5 more after `release(NAME)`                    |
+ * | `/endless`            | chunks until the client leaves: more than any kernel's buffers hold       |
  * | `/hang`               | nothing, ever                                                             |
  * | `/truncate`           | 50 of 100 promised bytes, then the end; `/reset` a reset instead          |
  *
@@ -389,6 +390,11 @@ async function answer(turn: Turn): Promise<boolean> {
       await turn.waitForGate(first);
       await connection.write("final");
       break;
+    case "endless": {
+      await connection.write(headOf(200, ["Transfer-Encoding: chunked"]));
+      const chunk = Buffer.concat([Buffer.from("10000\r\n"), patternBytes(65536), Buffer.from("\r\n")]);
+      for (;;) await connection.write(chunk); // ends as `write` throws
+    }
     case "truncate":
       await connection.write(headOf(200, ["Content-Length: 100"]));
       await connection.write(patternBytes(50));

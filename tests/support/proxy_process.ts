@@ -76,6 +76,8 @@ export class ProxyProcess {
   readonly #child: Deno.ChildProcess;
   readonly #reading: Promise<void>;
   #exited: number | null = null;
+  readonly #events: LogEvent[] = [];
+  #readBytes = 0;
 
   private constructor(
     child: Deno.ChildProcess,
@@ -145,7 +147,12 @@ export class ProxyProcess {
   }
 
   signal(signal: Deno.Signal): void {
-    this.#child.kill(signal);
+    try {
+      this.#child.kill(signal);
+    } catch (error) {
+      // It ended by itself, which its exit code tells.
+      if (!(error instanceof TypeError)) throw error;
+    }
   }
 
   /** Waits until nobody listens any more. */
@@ -164,8 +171,8 @@ export class ProxyProcess {
   async kill(signal: Deno.Signal): Promise<number> {
     if (this.#exited !== null) return this.#exited;
     // Windows has no signals to send; the process ends at once there.
-    this.#child.kill(Deno.build.os === "windows" ? "SIGKILL" : signal);
-    const timer = setTimeout(() => this.#child.kill("SIGKILL"), STOP_LIMIT_MS);
+    this.signal(Deno.build.os === "windows" ? "SIGKILL" : signal);
+    const timer = setTimeout(() => this.signal("SIGKILL"), STOP_LIMIT_MS);
     const { code } = await this.#child.status;
     clearTimeout(timer);
     await this.#reading;
@@ -186,9 +193,25 @@ export class ProxyProcess {
 
   /** The events so far, whole lines only, without the opening line. */
   async events(): Promise<LogEvent[]> {
-    const text = await Deno.readTextFile(this.folder.log);
-    return text.slice(0, text.lastIndexOf("\n") + 1).split("\n").filter((line) => line !== "")
-      .map((line) => JSON.parse(line) as LogEvent).filter((event) => event.kind !== "log_opened");
+    const file = await Deno.open(this.folder.log);
+    try {
+      await file.seek(this.#readBytes, Deno.SeekMode.Start);
+      const bytes = new Uint8Array(await new Response(file.readable).arrayBuffer());
+      const end = bytes.lastIndexOf(0x0a) + 1;
+      this.#readBytes += end;
+      for (const line of new TextDecoder().decode(bytes.subarray(0, end)).split("\n")) {
+        if (line === "") continue;
+        const event = JSON.parse(line) as LogEvent;
+        if (event.kind !== "log_opened") this.#events.push(event);
+      }
+    } finally {
+      try {
+        file.close();
+      } catch {
+        // Reading to the end has closed it.
+      }
+    }
+    return [...this.#events];
   }
 
   /** Waits until the log holds an event that `met` accepts. The log grows by itself, so this polls. */
