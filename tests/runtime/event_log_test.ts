@@ -8,6 +8,8 @@ import { StartError } from "../../src/runtime/start_error.ts";
 import { closed, decision, received } from "../log/log_builder.ts";
 
 const WINDOWS = Deno.build.os === "windows";
+/** For tests of what is left open: the runner does not look by itself. */
+const LEAKS_NOTHING = { sanitizeResources: true, sanitizeOps: true };
 
 interface Failure {
   readonly message: string;
@@ -227,36 +229,40 @@ Deno.test("EventLog keeps earlier torn lines when there is another", async () =>
   });
 });
 
-Deno.test("EventLog refuses a sink it cannot open, naming it and the mend, and leaves the file as it was", async () => {
-  await withFolder(async (folder) => {
-    await Deno.writeTextFile(`${folder}/notes.txt`, "shopping list");
-    await Deno.writeTextFile(
-      `${folder}/damaged.jsonl`,
-      `{"schema":"soth-mitm-event-log-v2","kind":"log_opened"}\n`,
-    );
-    const refused: readonly [sinks: string[], parts: string[]][] = [
-      [[`${folder}/none/log.jsonl`], [`${folder}/none/log.jsonl`, "create the folder"]],
-      [[folder], [folder, "name a file in it"]],
-      [[`${folder}/notes.txt`], [`${folder}/notes.txt`, "not an event log", "name another file"]],
-      [[`${folder}/damaged.jsonl`], [`${folder}/damaged.jsonl`, "log verify"]],
-      [[`${folder}/a`, `${folder}/a`], ["given twice"]],
-      [[""], ["empty"]],
-      [["nats://localhost"], ['"nats"', "unix:/path"]],
-      [["unix:"], ["path is missing"]],
-    ];
-    for (const [sinks, parts] of refused) {
-      const error = await assertRejects(() => EventLog.open(options(sinks)), StartError);
-      assertEquals(error.exitClass, "event_sink_init_failed");
-      for (const part of parts) assertStringIncludes(error.message, part);
-    }
-    assertEquals(await Deno.readTextFile(`${folder}/notes.txt`), "shopping list");
-    // The first of two sinks was let go again: it can be opened at once.
-    await assertRejects(() => EventLog.open(options([`${folder}/a`, folder])), StartError);
-    await (await EventLog.open(options([`${folder}/a`]))).close();
-  });
-});
+Deno.test(
+  "EventLog refuses a sink it cannot open, naming it and the mend, and leaves the file as it was",
+  LEAKS_NOTHING,
+  async () => {
+    await withFolder(async (folder) => {
+      await Deno.writeTextFile(`${folder}/notes.txt`, "shopping list");
+      await Deno.writeTextFile(
+        `${folder}/damaged.jsonl`,
+        `{"schema":"soth-mitm-event-log-v2","kind":"log_opened"}\n`,
+      );
+      const refused: readonly [sinks: string[], parts: string[]][] = [
+        [[`${folder}/none/log.jsonl`], [`${folder}/none/log.jsonl`, "create the folder"]],
+        [[folder], [folder, "name a file in it"]],
+        [[`${folder}/notes.txt`], [`${folder}/notes.txt`, "not an event log", "name another file"]],
+        [[`${folder}/damaged.jsonl`], [`${folder}/damaged.jsonl`, "log verify"]],
+        [[`${folder}/a`, `${folder}/a`], ["given twice"]],
+        [[""], ["empty"]],
+        [["nats://localhost"], ['"nats"', "unix:/path"]],
+        [["unix:"], ["path is missing"]],
+      ];
+      for (const [sinks, parts] of refused) {
+        const error = await assertRejects(() => EventLog.open(options(sinks)), StartError);
+        assertEquals(error.exitClass, "event_sink_init_failed");
+        for (const part of parts) assertStringIncludes(error.message, part);
+      }
+      assertEquals(await Deno.readTextFile(`${folder}/notes.txt`), "shopping list");
+      // The first of two sinks was let go again: it can be opened at once.
+      await assertRejects(() => EventLog.open(options([`${folder}/a`, folder])), StartError);
+      await (await EventLog.open(options([`${folder}/a`]))).close();
+    });
+  },
+);
 
-Deno.test("EventLog is not open when a sink cannot take its first line", async () => {
+Deno.test("EventLog is not open when a sink cannot take its first line", LEAKS_NOTHING, async () => {
   const [full, other] = [new ManualSink(), new ManualSink()];
   full.hold();
   const setup = options([]);

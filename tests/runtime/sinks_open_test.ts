@@ -9,6 +9,8 @@ import { StartError } from "../../src/runtime/start_error.ts";
 import { LogBuilder, received } from "../log/log_builder.ts";
 
 const OPTIONS = { rotateBytes: 0, sync: "flush" } as const;
+/** For tests of what is left open: the runner does not look by itself. */
+const LEAKS_NOTHING = { sanitizeResources: true, sanitizeOps: true };
 
 async function withFolder(test: (folder: string) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "sinks_open_" });
@@ -74,7 +76,7 @@ Deno.test("resumeLog begins a log in an empty file, as one that was never opened
   });
 });
 
-Deno.test("resumeLog lets go of every file where it refuses", async () => {
+Deno.test("resumeLog lets go of every file where it refuses", LEAKS_NOTHING, async () => {
   await withFolder(async (folder) => {
     const path = `${folder}/log.jsonl`;
     const header = logLines(0)[0]!;
@@ -116,35 +118,39 @@ Deno.test("IndexFile makes what is missing from the log, and refuses a log it ca
   });
 });
 
-Deno.test("readLog gives the lines of all segments with their places, and stops early without harm", async () => {
-  await withFolder(async (folder) => {
-    const path = `${folder}/log.jsonl`;
-    const header = encodeHeader({
-      version: "",
-      openedAt: "",
-      configDigest: "",
-      opening: 1,
-      continuesSequenceId: 0,
-      continuesTimeNs: 0,
+Deno.test(
+  "readLog gives the lines of all segments with their places, and stops early without harm",
+  LEAKS_NOTHING,
+  async () => {
+    await withFolder(async (folder) => {
+      const path = `${folder}/log.jsonl`;
+      const header = encodeHeader({
+        version: "",
+        openedAt: "",
+        configDigest: "",
+        opening: 1,
+        continuesSequenceId: 0,
+        continuesTimeNs: 0,
+      });
+      await Deno.writeTextFile(path, header + "a\n");
+      await Deno.writeTextFile(`${path}.part00001`, "b\nc\n");
+      await Deno.writeTextFile(`${path}.part00002`, "d\ntorn");
+      const places: unknown[] = [];
+      for await (const line of readLog(path)) places.push(place(line));
+      assertEquals(places, [
+        ["log.jsonl", 1, 0, "newline", false],
+        ["log.jsonl", 2, header.length, "newline", false],
+        ["log.jsonl.part00001", 1, 0, "newline", false],
+        ["log.jsonl.part00001", 2, 2, "newline", false],
+        ["log.jsonl.part00002", 1, 0, "newline", true],
+        ["log.jsonl.part00002", 2, 2, "file", true],
+      ]);
+      // The test's own check for open files notices what would be left behind.
+      for await (const line of readLog(path)) if (line.segment === "log.jsonl.part00001") break;
+      await assertRejects(() => readLog(`${folder}/none`).next(), Deno.errors.NotFound);
     });
-    await Deno.writeTextFile(path, header + "a\n");
-    await Deno.writeTextFile(`${path}.part00001`, "b\nc\n");
-    await Deno.writeTextFile(`${path}.part00002`, "d\ntorn");
-    const places: unknown[] = [];
-    for await (const line of readLog(path)) places.push(place(line));
-    assertEquals(places, [
-      ["log.jsonl", 1, 0, "newline", false],
-      ["log.jsonl", 2, header.length, "newline", false],
-      ["log.jsonl.part00001", 1, 0, "newline", false],
-      ["log.jsonl.part00001", 2, 2, "newline", false],
-      ["log.jsonl.part00002", 1, 0, "newline", true],
-      ["log.jsonl.part00002", 2, 2, "file", true],
-    ]);
-    // The test's own check for open files notices what would be left behind.
-    for await (const line of readLog(path)) if (line.segment === "log.jsonl.part00001") break;
-    await assertRejects(() => readLog(`${folder}/none`).next(), Deno.errors.NotFound);
-  });
-});
+  },
+);
 
 function place({ segment, lineNumber, byteOffset, end, lastSegment }: LogLine): unknown[] {
   return [segment, lineNumber, byteOffset, end, lastSegment];
