@@ -63,7 +63,9 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   return {
     listen: proxy.addresses,
     caCertPath: ca.certPath,
-    caCertPem: ca.certPem,
+    get caCertPem() {
+      return ca.certPem;
+    },
     ended: proxy.ended,
     get counters() {
       return proxy.counters;
@@ -281,8 +283,8 @@ class ProxyWorld implements World {
 
   #rotateByAge(): void {
     const check = async () => {
-      const { notice } = await this.ca.maybeRotate(Date.now());
-      if (notice !== null) this.#notice("info", notice);
+      const { outcome, notice } = await this.ca.maybeRotate(Date.now());
+      if (notice !== null) this.#notice(outcome === "failed" ? "warn" : "info", notice);
     };
     void check();
     this.#rotation = setInterval(check, CA_ROTATION_CHECK_MS);
