@@ -17,6 +17,7 @@ import {
   SinkWriteError,
   writeAll,
 } from "./sink.ts";
+import { openForAppend } from "./append_file.ts";
 import { IndexFile } from "./index_file.ts";
 import { resumeLog } from "./resume.ts";
 
@@ -75,7 +76,7 @@ export class FileSink implements Sink {
       { file: resumed.file, number: resumed.segment, bytes: resumed.segmentBytes },
       options,
       resumed.index,
-      (number) => Deno.open(segmentName(path, number), { append: true, createNew: true, mode: 0o600 }),
+      (number) => openForAppend(segmentName(path, number), { createNew: true }),
       resumed.release,
     );
   }

@@ -3,6 +3,7 @@
  * when the log is next opened, and an index that contradicts its log is made anew.
  */
 import { INDEX_HEADER, indexRow, indexRowStartOf, parseIndexRow, segmentName } from "../../log/index_row.ts";
+import { cutAt, openForAppend, seekToEnd } from "./append_file.ts";
 import { readLines, readRange, readTail } from "./lines.ts";
 import { baseName, writeAll } from "./sink.ts";
 
@@ -20,7 +21,7 @@ export class IndexFile {
 
   /** Opens the index of the log at `logPath`, whose whole lines end at `end`, and completes it. */
   static async open(path: string, logPath: string, end: LogEnd): Promise<IndexFile> {
-    const file = await Deno.open(path, { read: true, append: true, create: true, mode: 0o600 });
+    const file = await openForAppend(path);
     try {
       const index = new IndexFile(file);
       const from = await index.#mend(logPath, end);
@@ -47,12 +48,13 @@ export class IndexFile {
     const { size } = await this.#file.stat();
     const tail = await readTail(this.#file, size);
     if (tail !== null && tail.torn.length > 0) await this.#file.truncate(tail.wholeBytes);
+    await seekToEnd(this.#file);
     if (tail !== null && tail.lastLine !== null) {
       if (tail.lastLine + "\n" === INDEX_HEADER) return { segment: 0, bytes: 0 };
       const reached = await reachedBy(tail.lastLine, logPath, end);
       if (reached !== null) return reached;
     }
-    await this.#file.truncate(0);
+    await cutAt(this.#file, 0);
     const fault = await this.append(INDEX_HEADER);
     if (fault !== null) throw fault;
     return { segment: 0, bytes: 0 };

@@ -7,6 +7,7 @@ import { LOG_SCHEMA } from "../../log/encode.ts";
 import { LOG_START, type LogPosition, positionAfter } from "../../log/position.ts";
 import { segmentName } from "../../log/index_row.ts";
 import { StartError } from "../start_error.ts";
+import { cutAt, openForAppend, seekToEnd } from "./append_file.ts";
 import { IndexFile } from "./index_file.ts";
 import { readTail } from "./lines.ts";
 import { explainFault, writeAll } from "./sink.ts";
@@ -36,7 +37,7 @@ export async function resumeLog(path: string, segmented: boolean): Promise<Resum
 async function resume(path: string, segmented: boolean, opened: Deno.FsFile[]): Promise<ResumedLog> {
   const notices: string[] = [];
   const existed = await exists(path);
-  const main = await Deno.open(path, { read: true, append: true, create: true, mode: 0o600 });
+  const main = await openForAppend(path);
   opened.push(main);
   const lock = await lockLog(path, main, notices);
   if (lock !== null && lock !== main) opened.push(lock);
@@ -56,7 +57,7 @@ async function resume(path: string, segmented: boolean, opened: Deno.FsFile[]): 
   while (await exists(segmentName(path, segment + 1))) segment++;
   let file = main;
   if (segment > 0) {
-    file = await Deno.open(segmentName(path, segment), { read: true, append: true });
+    file = await openForAppend(segmentName(path, segment));
     opened.push(file);
   }
 
@@ -68,6 +69,8 @@ async function resume(path: string, segmented: boolean, opened: Deno.FsFile[]): 
         `${path}.torn and the log goes on after its last whole line`,
     );
   }
+
+  await seekToEnd(file);
 
   // A log that once had an index keeps it complete, also when it no longer rotates.
   const indexPath = `${path}.index.tsv`;
@@ -163,7 +166,7 @@ async function setAside(
   torn: Uint8Array,
   wholeBytes: number,
 ): Promise<void> {
-  const aside = await Deno.open(`${path}.torn`, { append: true, create: true, mode: 0o600 });
+  const aside = await openForAppend(`${path}.torn`);
   try {
     const data = new Uint8Array(torn.length + 1);
     data.set(torn);
@@ -174,7 +177,7 @@ async function setAside(
   } finally {
     aside.close();
   }
-  await file.truncate(wholeBytes);
+  await cutAt(file, wholeBytes);
 }
 
 async function exists(path: string): Promise<boolean> {
