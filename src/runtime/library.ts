@@ -63,7 +63,9 @@ export async function startMitm(options: MitmOptions = {}): Promise<MitmProxy> {
   return {
     listen: proxy.listen,
     caCertPath: proxy.caCertPath,
-    caCertPem: proxy.caCertPem,
+    get caCertPem() {
+      return proxy.caCertPem;
+    },
     get counters() {
       return proxy.counters;
     },
