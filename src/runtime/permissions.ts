@@ -76,6 +76,8 @@ export function neededWhileRunning(settings: Settings, configPath: string | null
     if (address.type === "unix") paths.push(address.path);
     if (address.type === "tcp") everyInterface ||= address.host === "0.0.0.0" || address.host === "::";
   }
+  const named = tls.upstreamTrust === "system" || tls.upstreamTrust === "bundled";
+  const trustPath = named ? null : tls.upstreamTrust;
   return {
     ...NOTHING,
     net: true,
@@ -83,7 +85,7 @@ export function neededWhileRunning(settings: Settings, configPath: string | null
     sys: everyInterface,
     read: paths,
     write: paths,
-    done: [configPath, tls.caCertPath, tls.caKeyPath, tls.upstreamCaBundle, tls.upstreamTrust]
+    done: [configPath, tls.caCertPath, tls.caKeyPath, tls.upstreamCaBundle, trustPath]
       .filter((path) => path !== null),
   };
 }

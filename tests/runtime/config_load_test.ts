@@ -3,6 +3,9 @@ import { join } from "node:path";
 import { defaultStateDirectory } from "../../src/runtime/config/directories.ts";
 import { CONFIG_FILE_BYTES_MAX } from "../../src/runtime/config/file.ts";
 import { type LoadOptions, loadSettings, settingsFromValues } from "../../src/runtime/config/load.ts";
+import { missingGrants } from "../../src/runtime/config/grants.ts";
+import { DESCRIPTORS } from "../../src/runtime/config/schema.ts";
+import { readDefaults } from "../../src/runtime/config/sources.ts";
 import { StartError } from "../../src/runtime/start_error.ts";
 
 const ENVIRONMENT = { HOME: "/home/user", LOCALAPPDATA: "C:\\Users\\user\\AppData\\Local" };
@@ -356,6 +359,11 @@ Deno.test({
   async fn() {
     const granted = settingsFromValues({ cwd: "/granted", values: { state_dir: "s" } });
     assertEquals(granted.settings.stateDir, "/granted/s");
+    assertEquals(missingGrants(granted.settings), []);
+    // Segments of a rotated log are made beside it.
+    const events = { sinks: ["/granted/e.jsonl"], rotate_bytes: "1MiB" };
+    const rotated = settingsFromValues({ cwd: "/granted", values: { state_dir: "s", events } });
+    assertEquals(missingGrants(rotated.settings), []);
     const error = await assertRejects(
       () =>
         loadSettings({
@@ -385,4 +393,11 @@ Deno.test({
       "/elsewhere/c.toml: reading it is not granted; run with --allow-read=/elsewhere/c.toml",
     );
   },
+});
+
+Deno.test("readDefaults gives every key of the table once, in its order", () => {
+  assertEquals(
+    readDefaults({ cwd: "/", env: ENVIRONMENT }).map(({ key }) => key),
+    DESCRIPTORS.map(({ key }) => key),
+  );
 });

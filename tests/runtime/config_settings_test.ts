@@ -7,6 +7,7 @@ import {
   type SettingKey,
   settingsPath,
 } from "../../src/runtime/config/schema.ts";
+import { allowedText } from "../../src/runtime/config/values.ts";
 import { StartError } from "../../src/runtime/start_error.ts";
 
 const DAY_MS = 86_400_000;
@@ -251,6 +252,9 @@ for (const descriptor of DESCRIPTORS) {
           `${descriptor.key} = ${JSON.stringify(written)}`,
         );
         assertEquals(error.exitClass, "config_invalid");
+        // What is wrong inside a list is said of the element.
+        if (descriptor.type === "list" || descriptor.type === "rules") continue;
+        assertStringIncludes(error.message, `; allowed: ${allowedText(descriptor)}`);
       }
     },
   });

@@ -3,6 +3,7 @@ import { parse as parseStandardToml } from "@std/toml";
 import fc from "fast-check";
 import type { ConfigNode, SyntaxProblem } from "../../src/runtime/config/node.ts";
 import { quoteToml } from "../../src/runtime/config/print.ts";
+import { TextCursor } from "../../src/runtime/config/text_cursor.ts";
 import { parseToml } from "../../src/runtime/config/toml.ts";
 
 /** Nodes as plain values; the lines are looked at by other cases. */
@@ -217,4 +218,16 @@ Deno.test("parseToml takes time in proportion to the text", () => {
   const started = performance.now();
   assertEquals(parseToml(text).type, "table");
   assert(performance.now() - started < 2_000);
+});
+
+Deno.test("TextCursor knows its line wherever it is, and describes what is there", () => {
+  const cursor = new TextCursor("a\nb\r\n😀");
+  assertEquals([cursor.line(), cursor.describeHere()], [1, '"a"']);
+  assertEquals([cursor.take("b"), cursor.take("a\n"), cursor.line()], [false, true, 2]);
+  assertEquals([cursor.match(/[a-z]+/y), cursor.match(/[a-z]+/y)], ["b", ""]);
+  assertEquals(cursor.describeHere(), "the end of the line");
+  cursor.take("\r\n");
+  assertEquals([cursor.line(), cursor.describeHere()], [3, '"😀"']);
+  cursor.take("😀");
+  assertEquals([cursor.ended, cursor.here, cursor.describeHere()], [true, "", "the end of the file"]);
 });
