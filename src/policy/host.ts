@@ -5,6 +5,7 @@
  * `2130706433`, `::ffff:127.0.0.1`. What a host *is* decides, or a block of `127.0.0.0/8` would be
  * a matter of spelling.
  */
+import { readIpv4, readIpv6 } from "../core/ip_address.ts";
 
 /** IPv4-mapped IPv6 addresses (RFC 4291 §2.5.5.2) are IPv4 here. */
 export interface Address {
@@ -40,11 +41,10 @@ export function canonicalName(text: string): string | null {
   return host !== null && host.endsWith(".") ? host.slice(0, -1) : host;
 }
 
-/** Four decimal numbers without leading zeros: the one spelling that means the same everywhere. */
+/** The dotted form alone: the one spelling that means the same everywhere. */
 export function parseIpv4(text: string): bigint | null {
-  return /^(?:(?:0|[1-9][0-9]{0,2})(?:\.|$)){4}$/.test(text) && !text.endsWith(".")
-    ? parseLooseIpv4(text)
-    : null;
+  const bytes = readIpv4(text);
+  return bytes === null ? null : numberOf(bytes);
 }
 
 /**
@@ -73,42 +73,17 @@ function parseLooseIpv4(text: string): bigint | null {
   return value;
 }
 
-/** RFC 4291 §2.2, with an optional zone (RFC 4007 §11), which does not count. */
+/** With an optional zone (RFC 4007 §11), which does not count. */
 export function parseIpv6(text: string): Address | null {
-  if (text.length > 128) return null;
   const zone = text.indexOf("%");
-  const bare = zone === -1 ? text : text.slice(0, zone);
-  const halves = bare.split("::");
-  if (halves.length > 2) return null;
-  const head = groupsOf(halves[0]!, halves.length === 1);
-  const tail = halves.length === 2 ? groupsOf(halves[1]!, true) : [];
-  if (head === null || tail === null) return null;
-  const missing = 8 - head.length - tail.length;
-  if (halves.length === 2 ? missing < 1 : missing !== 0) return null;
-  let value = 0n;
-  for (const group of [...head, ...new Array<number>(missing).fill(0), ...tail]) {
-    value = value << 16n | BigInt(group);
-  }
+  const bytes = readIpv6(zone === -1 ? text : text.slice(0, zone));
+  if (bytes === null) return null;
+  const value = numberOf(bytes);
   return value >> 32n === 0xffffn ? { family: 4, value: value & 0xffff_ffffn } : { family: 6, value };
 }
 
-/** The 16-bit groups of one side of `::`; an IPv4 address may be the last two when `atEnd`. */
-function groupsOf(text: string, atEnd: boolean): number[] | null {
-  if (text === "") return [];
-  const groups: number[] = [];
-  const parts = text.split(":");
-  for (let index = 0; index < parts.length; index++) {
-    const part = parts[index]!;
-    if (atEnd && index === parts.length - 1 && part.includes(".")) {
-      const value = parseIpv4(part);
-      if (value === null) return null;
-      groups.push(Number(value >> 16n), Number(value & 0xffffn));
-    } else {
-      if (!/^[0-9a-fA-F]{1,4}$/.test(part)) return null;
-      groups.push(parseInt(part, 16));
-    }
-  }
-  return groups;
+function numberOf(bytes: Uint8Array): bigint {
+  return bytes.reduce((value, byte) => value << 8n | BigInt(byte), 0n);
 }
 
 function formatIpv4(value: bigint): string {

@@ -4,6 +4,7 @@
  *
  * Names come from clients (SNI, CONNECT), so everything here is total: a hostile name gives an error value.
  */
+import { formatIpv6, readIpv4, readIpv6 } from "../core/ip_address.ts";
 
 export type CertificateName =
   | { readonly kind: "dns"; readonly text: string }
@@ -107,70 +108,6 @@ function parseAddress6(host: string): CertificateName | NameError {
     return failure("malformed_address", host, "an IPv6 address has eight groups of hex digits");
   }
   return { kind: "ip", text: formatIpv6(address), address };
-}
-
-/** Four decimal numbers without leading zeros, as RFC 3986 §3.2.2 writes them; octal and short forms are refused. */
-export function readIpv4(text: string): Uint8Array | null {
-  const parts = text.split(".");
-  if (parts.length !== 4) return null;
-  const address = new Uint8Array(4);
-  for (const [index, part] of parts.entries()) {
-    if (!/^(0|[1-9][0-9]{0,2})$/.test(part) || Number(part) > 255) return null;
-    address[index] = Number(part);
-  }
-  return address;
-}
-
-/** RFC 4291 §2.2: groups of hex, one `::` at most, the last 32 bits perhaps as IPv4. */
-export function readIpv6(text: string): Uint8Array | null {
-  if (text.length > 45) return null;
-  const halves = text.split("::");
-  if (halves.length > 2) return null;
-  const groups = halves.map((half, index) => readGroups(half, index === halves.length - 1));
-  const [head, tail] = groups;
-  if (head === null || head === undefined || tail === null) return null;
-  const address = new Uint8Array(16);
-  if (tail === undefined) {
-    if (head.length !== 16) return null;
-  } else {
-    // `::` stands for one group of zeros at least.
-    if (head.length + tail.length > 14) return null;
-    address.set(tail, 16 - tail.length);
-  }
-  address.set(head);
-  return address;
-}
-
-function readGroups(text: string, mayEndInIpv4: boolean): number[] | null {
-  const bytes: number[] = [];
-  if (text === "") return bytes;
-  const groups = text.split(":");
-  for (const [index, group] of groups.entries()) {
-    if (/^[0-9a-fA-F]{1,4}$/.test(group)) {
-      const value = parseInt(group, 16);
-      bytes.push(value >> 8, value & 0xff);
-    } else {
-      const embedded = mayEndInIpv4 && index === groups.length - 1 ? readIpv4(group) : null;
-      if (embedded === null) return null;
-      bytes.push(...embedded);
-    }
-  }
-  return bytes.length > 16 ? null : bytes;
-}
-
-/** RFC 5952 §4: lower case, no leading zeros, the longest run of two or more zero groups shortened. */
-export function formatIpv6(address: Uint8Array): string {
-  const groups: number[] = [];
-  for (let index = 0; index < 16; index += 2) groups.push(address[index]! * 256 + address[index + 1]!);
-  let best = { start: -1, length: 1 };
-  for (let start = 0; start < 8; start++) {
-    let end = start;
-    while (end < 8 && groups[end] === 0) end++;
-    if (end - start > best.length) best = { start, length: end - start };
-  }
-  const hex = (part: number[]): string => part.map((group) => group.toString(16)).join(":");
-  if (best.start === -1) return hex(groups);
-  return `${hex(groups.slice(0, best.start))}::${hex(groups.slice(best.start + best.length))}`;
 }
 
 function tooLong(host: string): NameError {

@@ -1,15 +1,7 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { assert } from "../../src/core/assert.ts";
-import { isIPv4, isIPv6 } from "node:net";
-import {
-  formatIpv6,
-  MAX_NAME_LENGTH,
-  NAME_ERRORS,
-  parseCertificateName,
-  readIpv4,
-  readIpv6,
-} from "../../src/tls/names.ts";
+import { MAX_NAME_LENGTH, NAME_ERRORS, parseCertificateName } from "../../src/tls/names.ts";
 
 function text(host: string): string {
   const name = parseCertificateName(host);
@@ -108,31 +100,6 @@ Deno.test("parseCertificateName says what is wrong without echoing control chara
   assert("error" in name, "it is refused");
   assert(/^[\x20-\x7e…]*$/.test(name.detail), name.detail);
   assert(name.detail.length < 250, name.detail);
-});
-
-Deno.test("readIpv6 and readIpv4 agree with node:net on what is an address", () => {
-  const piece = fc.constantFrom(":", "::", "0", "1", "ffff", "1.2.3.4", "12345", "g", ".", "255", "256", "a");
-  fc.assert(
-    fc.property(fc.array(piece, { maxLength: 17 }), (pieces) => {
-      const candidate = pieces.join("");
-      assertEquals(readIpv6(candidate) !== null, isIPv6(candidate), candidate);
-      assertEquals(readIpv4(candidate) !== null, isIPv4(candidate), candidate);
-    }),
-    { numRuns: 2000 },
-  );
-});
-
-Deno.test("formatIpv6 writes what the URL standard writes, and readIpv6 reads it back", () => {
-  const group = fc.constantFrom(0, 0, 0, 1, 0xffff, 0xabc);
-  fc.assert(fc.property(fc.array(group, { minLength: 8, maxLength: 8 }), (groups) => {
-    const address = Uint8Array.from(groups.flatMap((value) => [value >> 8, value & 0xff]));
-    const written = formatIpv6(address);
-    assertEquals(readIpv6(written), address);
-    assertEquals(
-      `[${written}]`,
-      new URL(`http://[${groups.map((value) => value.toString(16)).join(":")}]/`).hostname,
-    );
-  }));
 });
 
 Deno.test("parseCertificateName never throws, and what it accepts it reads again as the same", () => {
