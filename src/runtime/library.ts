@@ -1,6 +1,7 @@
 /** The library's way to start a proxy: plain options with the contract's names, and events to iterate over. */
 import type { LoggedEvent } from "../core/event.ts";
 import type { Action, Decision, Question } from "../core/session.ts";
+import { DIRECTORY_VARIABLES, type Environment } from "./config/directories.ts";
 import { settingsFromValues } from "./config/load.ts";
 import { EventStream } from "./event_stream.ts";
 import { startProxy } from "./proxy.ts";
@@ -37,7 +38,12 @@ export interface MitmProxy extends AsyncDisposable {
 
 /** Starts a proxy and resolves when it accepts connections; throws a `StartError` that says what to mend. */
 export async function startMitm(options: MitmOptions = {}): Promise<MitmProxy> {
-  const { settings, digest } = settingsFromValues({ values: options.settings ?? {}, cwd: Deno.cwd() });
+  const { settings, digest } = settingsFromValues({
+    values: options.settings ?? {},
+    // A program says itself what it wants; the environment only tells where the data directory is.
+    env: directoryEnvironment(),
+    cwd: Deno.cwd(),
+  });
   const streams = new Set<EventStream<LoggedEvent>>();
   const { policy, onEvent } = options;
   const proxy = await startProxy({
@@ -84,4 +90,14 @@ export async function startMitm(options: MitmOptions = {}): Promise<MitmProxy> {
 /** A bare action is the caller's own override of the rules. */
 function asDecision(answer: Action | Decision): Decision {
   return typeof answer === "string" ? { action: answer, reason: "override", ruleId: null } : answer;
+}
+
+function directoryEnvironment(): Environment {
+  const environment: Record<string, string> = {};
+  for (const name of DIRECTORY_VARIABLES) {
+    if (Deno.permissions.querySync({ name: "env", variable: name }).state !== "granted") continue;
+    const value = Deno.env.get(name);
+    if (value !== undefined) environment[name] = value;
+  }
+  return environment;
 }
