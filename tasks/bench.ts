@@ -297,13 +297,20 @@ async function verifyLogs(bench: Bench): Promise<boolean> {
   return faults.length === 0;
 }
 
-/** Runs soth-mitm alone, under the profiler, once for each measure that has work to look at. */
+/** What the profiler looks at for a measure. */
+const PROFILED: { readonly [measure in Measure]?: readonly ProfiledScenario[] } = {
+  keepalive: ["keepalive"],
+  connections: ["connections"],
+  bulk: ["download", "upload"],
+};
+type ProfiledScenario = "keepalive" | "connections" | "download" | "upload";
+
+/** Runs soth-mitm alone, under the profiler, once for each kind of work. */
 async function profile(bench: Bench, measures: readonly Measure[], directory: string): Promise<void> {
   await Deno.mkdir(directory, { recursive: true });
-  for (const decision of ["intercept", "tunnel"] as const) {
-    for (const name of measures) {
-      if (name !== "keepalive" && name !== "connections" && name !== "bulk") continue;
-      const file = `${decision}-${name}.cpuprofile`;
+  for (const scenario of measures.flatMap((name) => PROFILED[name] ?? [])) {
+    for (const decision of ["tunnel", "intercept"] as const) {
+      const file = `${decision}-${scenario}.cpuprofile`;
       const command = withRunOptions(bench.proxy.command, [
         "--cpu-prof",
         `--cpu-prof-dir=${directory}`,
@@ -313,15 +320,11 @@ async function profile(bench: Bench, measures: readonly Measure[], directory: st
       const proxy: ProxySetup = { ...bench.proxy, command };
       const contender = await startContender({ ...bench, proxy }, `soth-mitm ${decision}`);
       const targets = [contender.target];
-      if (name === "bulk") {
-        await bench.load.run({ scenario: "download", targets, bytes: bench.effort.flatBytes });
-        contender.exchanges++;
-      } else {
-        const connections = name === "keepalive" ? 32 : 16;
-        const seconds = PROFILED_SECONDS;
-        const { count } = await bench.load.run({ scenario: name, targets, connections, seconds });
-        contender.exchanges += count;
-      }
+      const bulk = scenario === "download" || scenario === "upload";
+      const { count } = bulk
+        ? await bench.load.run({ scenario, targets, bytes: bench.effort.flatBytes })
+        : await bench.load.run({ scenario, targets, connections: 16, seconds: PROFILED_SECONDS });
+      contender.exchanges += bulk ? 1 : count;
       await contender.stop();
       const text = await Deno.readTextFile(`${directory}/${file}`);
       const rows = topSelfTimes(JSON.parse(text) as CpuProfile, PROFILE_ENTRIES).map((entry) => [
@@ -330,7 +333,7 @@ async function profile(bench: Bench, measures: readonly Measure[], directory: st
         figure(entry.selfMs),
         entry.place,
       ]);
-      bench.print(`\nSelf time, ${decision}, ${name}\n\n${table(["", "share", "ms", "place"], rows)}`);
+      bench.print(`\nSelf time, ${decision}, ${scenario}\n\n${table(["", "share", "ms", "place"], rows)}`);
     }
   }
 }
