@@ -84,8 +84,8 @@ export function sessionConfig(
 
 const NOTHING = new Uint8Array(0);
 const ESTABLISHED = new TextEncoder().encode("HTTP/1.1 200 Connection Established\r\n\r\n");
-/** The only protocol an intercepted connection is served in today. */
-const SERVED_ALPN = "http/1.1";
+/** What an intercepted connection is served in today; `curl --http1.0` offers the second alone. */
+const SERVED_ALPN: readonly string[] = ["http/1.1", "http/1.0"];
 
 /** What is known once the client's hello has been read, until both handshakes are over. */
 interface Handshakes {
@@ -648,7 +648,8 @@ export class ProxySession implements Session {
   #clientHello(hello: ClientHello, preread: Uint8Array): void {
     this.#protocol = "tls";
     const fingerprints = { ja3: ja3(hello, this.config.md5), ja4: ja4(hello, this.config.sha256, "t") };
-    const servable = hello.alpn.length === 0 || hello.alpn.includes(SERVED_ALPN);
+    const offers = hello.alpn.filter((protocol) => SERVED_ALPN.includes(protocol));
+    const servable = hello.alpn.length === 0 || offers.length > 0;
     const because = servable ? null : `the client offers only ${hello.alpn.join(", ")}`;
     this.#record(clientHelloEvent(hello, fingerprints, because));
     const target = this.#target!;
@@ -656,7 +657,7 @@ export class ProxySession implements Session {
       hello,
       preread,
       host: hello.sni ?? target.host,
-      offers: servable && hello.alpn.length > 0 ? [SERVED_ALPN] : [],
+      offers,
       chosen: [],
       refusal: null,
     };
@@ -675,7 +676,7 @@ export class ProxySession implements Session {
    * taken over: else a client could escape observation by naming a host that is let through.
    */
   #reconsidered(decision: Decision): void {
-    const { hello } = this.#handshakes!;
+    const { hello, offers } = this.#handshakes!;
     this.#record(connectDecisionEvent(decision, hello.sni ?? undefined));
     if (decision.action === "block") {
       this.#close("blocked", `${hello.sni} is blocked`);
@@ -685,7 +686,7 @@ export class ProxySession implements Session {
       this.#tunnelHello(`${hello.sni} is tunnelled`);
       return;
     }
-    if (hello.alpn.length > 0 && !hello.alpn.includes(SERVED_ALPN)) {
+    if (hello.alpn.length > 0 && offers.length === 0) {
       this.#tunnelHello(`the client offers only ${hello.alpn.join(", ")}`);
       return;
     }
