@@ -14,11 +14,12 @@ if (!native && !other && process.env.HTTPS_PROXY) {
   const tls = require("node:tls");
   const proxy = new URL(process.env.HTTPS_PROXY);
 
+  const proxyHost = proxy.hostname.replace("[", "").replace("]", "");
   const direct = new http.Agent();
   const openTunnel = (host, port, done) => {
     const authority = (net.isIPv6(host) ? "[" + host + "]" : host) + ":" + port;
     const request = http.request({
-      host: proxy.hostname.replace("[", "").replace("]", ""),
+      host: proxyHost,
       port: proxy.port,
       method: "CONNECT",
       path: authority,
@@ -37,7 +38,12 @@ if (!native && !other && process.env.HTTPS_PROXY) {
 
   class TunnelAgent extends http.Agent {
     createConnection(options, done) {
-      openTunnel(options.host || "localhost", options.port || 80, done);
+      const host = options.host || "localhost";
+      // A program that asks for a proxy's CONNECT itself is on its way already.
+      if (host === proxyHost && Number(options.port) === Number(proxy.port)) {
+        return super.createConnection(options, done);
+      }
+      openTunnel(host, options.port || 80, done);
     }
   }
   class TunnelTlsAgent extends https.Agent {
