@@ -5,8 +5,8 @@
  *
  * First the embedding is checked against the module graph: every module is a file of this project, a package of
  * the lock file or a module of the platform; nothing is loaded at run time that the graph does not hold; and an
- * executable made on top of a stand-in base (this very `deno`, which is good for nothing else) contains every
- * module's source. Then each target is compiled with the permissions that deno.json names `executable`, and the
+ * executable made on top of a stand-in base (this very `deno`, which is good for nothing else) contains the
+ * source of every module that runs. Then each target is compiled with the permissions that deno.json names `executable`, and the
  * one for this machine is asked for its version.
  *
  * `deno compile` puts the program behind a runtime base, `denort`, which it downloads from dl.deno.land. Where
@@ -34,12 +34,12 @@ const INCLUDED: readonly string[] = [];
 /** What `deno info --json` tells of a module. */
 export interface GraphModule {
   readonly specifier: string;
-  readonly kind?: string;
-  readonly local?: string;
   readonly error?: string;
+  readonly dependencies?: readonly { readonly code?: { readonly specifier?: string } }[];
 }
 
 export interface Graph {
+  readonly roots: readonly string[];
   readonly modules: readonly GraphModule[];
 }
 
@@ -86,7 +86,21 @@ function runTimeFaults(
   return faults;
 }
 
-/** The graph's own files that `executable` does not hold, source for source. */
+/** The project's files that run: those that are imported for more than their types. */
+function runningFiles(graph: Graph, root: string): string[] {
+  const modules = new Map(graph.modules.map((module) => [module.specifier, module]));
+  const reached = new Set(graph.roots);
+  for (const specifier of reached) {
+    for (const { code } of modules.get(specifier)?.dependencies ?? []) {
+      if (code?.specifier !== undefined) reached.add(code.specifier);
+    }
+  }
+  return [...reached].filter((specifier) => specifier.startsWith(root)).map((specifier) =>
+    specifier.slice(root.length)
+  );
+}
+
+/** The files that run and that `executable` does not hold, source for source. */
 export function missingSources(
   graph: Graph,
   root: string,
@@ -94,11 +108,8 @@ export function missingSources(
   read: (path: string) => Uint8Array,
 ): string[] {
   const haystack = Buffer.from(executable.buffer, executable.byteOffset, executable.byteLength);
-  return graph.modules.map(({ specifier }) => specifier)
-    .filter((specifier) => specifier.startsWith(root))
-    .map((specifier) => specifier.slice(root.length))
-    // What is embedded stands at the end, so looking backwards ends soon.
-    .filter((path) => path !== VERSION_MODULE && haystack.lastIndexOf(Buffer.from(read(path))) === -1);
+  // What is embedded stands at the end, so looking backwards ends soon.
+  return runningFiles(graph, root).filter((path) => haystack.lastIndexOf(Buffer.from(read(path))) === -1);
 }
 
 /** Why `deno compile` failed: for want of a base, or for a reason of ours. */
@@ -171,7 +182,7 @@ async function checkEmbedding(root: string, importMap: string): Promise<string[]
   const executable = await Deno.readFile(path);
   await Deno.remove(path);
   const missing = missingSources(graph, root, executable, (one) => Deno.readFileSync(one));
-  const own = graph.modules.filter(({ specifier }) => specifier.startsWith(root)).length;
+  const own = runningFiles(graph, root).length;
   if (missing.length === 0) console.log(`embedding: ${own} modules of this project, all in the executable`);
   return missing.map((one) => `${one} is in the module graph but not in the executable`);
 }

@@ -10,8 +10,14 @@ import {
 
 const ROOT = "file:///project/";
 
+/** A program whose first module imports all others. */
 function graphOf(...specifiers: string[]): Graph {
-  return { modules: specifiers.map((specifier) => ({ specifier })) };
+  const [root = "", ...others] = specifiers;
+  const dependencies = others.map((specifier) => ({ code: { specifier } }));
+  return {
+    roots: [root],
+    modules: [{ specifier: root, dependencies }, ...others.map((specifier) => ({ specifier }))],
+  };
 }
 
 /** The faults of a program of one module `src/a.ts` with that text, and `others` in its graph. */
@@ -31,7 +37,7 @@ Deno.test("graphFaults accepts the project's files, packages and platform module
   ) {
     assertEquals(faultsOf("", other).length, 1, other);
   }
-  const broken = { modules: [{ specifier: `${ROOT}src/gone.ts`, error: "Module not found" }] };
+  const broken = { roots: [], modules: [{ specifier: `${ROOT}src/gone.ts`, error: "Module not found" }] };
   assertEquals(graphFaults(broken, ROOT, () => ""), [`${ROOT}src/gone.ts: Module not found`]);
 });
 
@@ -45,13 +51,15 @@ Deno.test("graphFaults finds what only run time would load", () => {
   assertEquals(faultsOf(worker, `${ROOT}src/worker.ts`), []);
 });
 
-Deno.test("missingSources looks for each of the project's files in the executable, byte for byte", () => {
+Deno.test("missingSources looks for each file that runs in the executable, byte for byte", () => {
   const sources: { readonly [path: string]: string } = {
     "src/a.ts": "const a = 1;",
     "src/b.ts": "const b = 2;",
   };
   const read = (path: string) => new TextEncoder().encode(sources[path]);
-  const graph = graphOf(`${ROOT}src/a.ts`, `${ROOT}src/b.ts`, "node:net");
+  const types = { specifier: `${ROOT}src/types.ts` };
+  const program = graphOf(`${ROOT}src/a.ts`, `${ROOT}src/b.ts`, "node:net");
+  const graph = { ...program, modules: [...program.modules, types] };
   const executable = new TextEncoder().encode("\x7fELF base…const a = 1;…const b = 3;…");
   assertEquals(missingSources(graph, ROOT, executable, read), ["src/b.ts"]);
 });
