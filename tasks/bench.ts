@@ -83,6 +83,13 @@ async function main(): Promise<number> {
     return 2;
   }
   const folder = await Deno.makeTempDir({ prefix: "soth-mitm-bench-" });
+  const interrupted = async () => {
+    await stopEverything();
+    await Deno.remove(folder, { recursive: true });
+    Deno.exit(1);
+  };
+  Deno.addSignalListener("SIGINT", interrupted);
+  if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", interrupted);
   try {
     const peers = await buildPeers(folder);
     if (peers === null) {
@@ -93,6 +100,9 @@ async function main(): Promise<number> {
       return 3;
     }
     return await withPeers(peers, folder, options);
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    return 1;
   } finally {
     await stopEverything();
     await Deno.remove(folder, { recursive: true });
