@@ -53,7 +53,7 @@ export class Dialer {
           onread: {
             buffer: readBuffer,
             callback: (bytes: number, buffer: Uint8Array) => {
-              conn?.handler.onData(buffer.subarray(0, bytes));
+              conn?.receive(buffer.subarray(0, bytes));
               return true;
             },
           },

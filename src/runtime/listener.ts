@@ -106,7 +106,10 @@ export class Listener {
 
 function bind(address: ListenAddress, options: ListenerOptions): Promise<net.Server> {
   return new Promise((resolve, reject) => {
-    const server = net.createServer({ allowHalfOpen: true, noDelay: true }, options.onConnection);
+    const server = net.createServer(
+      { allowHalfOpen: true, noDelay: true, pauseOnConnect: true },
+      options.onConnection,
+    );
     server.once("error", reject);
     const listening = () => {
       server.off("error", reject);

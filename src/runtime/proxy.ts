@@ -239,10 +239,10 @@ class ProxyWorld implements World {
   }
 
   #accept(socket: net.Socket): void {
-    const conn = new TcpConn(socket);
+    const conn = TcpConn.accepted(socket);
     const context: FlowContext = {
       flowId: `${this.#log.flowIdPrefix}${++this.#flowNumber}`,
-      clientAddr: clientAddress(socket),
+      clientAddr: clientAddress(conn.socket),
       serverHost: null,
       serverPort: 0,
       sequence: 0,

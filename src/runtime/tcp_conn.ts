@@ -3,6 +3,7 @@
  * runtime that can abort a connection (see README.md here); reading stops by pausing the socket.
  */
 import type { Socket } from "node:net";
+import { withReadBuffer } from "./accepted_socket.ts";
 import { type Conn, type ConnHandler, IGNORE_EVENTS } from "./conn.ts";
 import { transportFault } from "./faults.ts";
 import { keepRead } from "./read_buffer.ts";
@@ -13,8 +14,8 @@ export class TcpConn implements Conn {
   #reading = true;
   #faulted = false;
 
+  /** `socket` gives what it reads to `receive`, not to listeners. */
   constructor(readonly socket: Socket) {
-    socket.on("data", (data: Uint8Array) => this.handler.onData(data));
     socket.on("end", () => this.handler.onEnd());
     socket.on("drain", () => {
       this.#congested = false;
@@ -26,6 +27,18 @@ export class TcpConn implements Conn {
       this.handler.onFault(transportFault(error));
     });
     socket.on("close", () => this.handler.onClosed());
+  }
+
+  /** A connection that a server with `pauseOnConnect` has accepted. */
+  static accepted(socket: Socket): TcpConn {
+    let conn: TcpConn | null = null;
+    conn = new TcpConn(withReadBuffer(socket, (data) => conn?.receive(data)));
+    conn.socket.resume();
+    return conn;
+  }
+
+  receive(data: Uint8Array): void {
+    this.handler.onData(data);
   }
 
   get pendingBytes(): number {
