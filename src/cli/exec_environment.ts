@@ -76,13 +76,13 @@ export function environmentWarnings(user: Environment): string[] {
   const exceptions = EXCEPTION_VARIABLES.filter((name) => isSet(user, name));
   if (exceptions.length > 0) {
     warnings.push(
-      `${exceptions.join(" and ")} is emptied for the command, or those hosts would pass the proxy by`,
+      `${exceptions.join(" and ")} emptied for the command, or those hosts would pass the proxy by`,
     );
   }
   const proxies = PROXY_VARIABLES.filter((name) => isSet(user, name));
   if (proxies.length > 0) {
     warnings.push(
-      `${proxies.join(" and ")} is replaced for the command; this proxy itself connects directly`,
+      `${proxies.join(" and ")} replaced for the command; this proxy itself connects directly`,
     );
   }
   return warnings;

@@ -50,8 +50,8 @@ Deno.test("environmentWarnings speaks of proxies and exceptions that are set", (
   assertEquals(environmentWarnings({ HOME: "/h", NO_PROXY: "", HTTPS_PROXY: "" }), []);
   const warnings = environmentWarnings({ no_proxy: "localhost", ALL_PROXY: "socks5://x" });
   assertEquals(warnings.length, 2);
-  assertStringIncludes(warnings[0] ?? "", "no_proxy is emptied");
-  assertStringIncludes(warnings[1] ?? "", "ALL_PROXY is replaced");
+  assertStringIncludes(warnings[0] ?? "", "no_proxy emptied");
+  assertStringIncludes(warnings[1] ?? "", "ALL_PROXY replaced");
 });
 
 Deno.test("the preload for Node.js is a script without characters that a shell or a template would change", () => {

@@ -204,8 +204,8 @@ Deno.test("execCommand says which variables of the user do not reach the command
   });
   // Its own --listen wins over the variable, which is judged all the same.
   assertEquals(await execCommand(["--", "never-run"], world), 20);
-  assertStringIncludes(world.said.stderr, "warning: NO_PROXY is emptied for the command");
-  assertStringIncludes(world.said.stderr, "warning: https_proxy is replaced for the command");
+  assertStringIncludes(world.said.stderr, "warning: NO_PROXY emptied for the command");
+  assertStringIncludes(world.said.stderr, "warning: https_proxy replaced for the command");
 });
 
 Deno.test("callersDirectory follows the caller of a task, and nobody else", () => {

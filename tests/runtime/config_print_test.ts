@@ -215,3 +215,13 @@ Deno.test("the reference names every key, its default and its variable", () => {
   );
   assertEquals([...columns], [6]);
 });
+
+Deno.test("the README's table of settings is the one that the program has", async () => {
+  const readme = await Deno.readTextFile("README.md").catch(() => "");
+  const [head = ""] = settingsMarkdown().split("\n");
+  if (!readme.includes(head)) {
+    console.log("README.md holds no table of settings");
+    return;
+  }
+  assertStringIncludes(readme, settingsMarkdown());
+});
