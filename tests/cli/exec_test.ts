@@ -1,8 +1,10 @@
 /** `soth-mitm exec` as a process: commands that know nothing of the proxy are seen by it, and trust it. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { execCommand } from "../../src/cli/exec.ts";
 import { makeAuthority } from "../support/certificates.ts";
 import { type HttpOrigin, startHttpOrigin } from "../support/origin.ts";
 import { taskCommand } from "../support/proxy_process.ts";
+import { testWorld } from "../support/test_world.ts";
 import { plainEnvironment, run } from "../support/tools.ts";
 
 const ON_WINDOWS = Deno.build.os === "windows";
@@ -167,4 +169,14 @@ Deno.test("exec listens where it is told to, and else on a free port whatever th
   } finally {
     taken.close();
   }
+});
+
+Deno.test("execCommand says which variables of the user do not reach the command", async () => {
+  const world = testWorld({
+    env: { NO_PROXY: "localhost", https_proxy: "http://corp:1", SOTH_MITM_LISTEN: "bad" },
+  });
+  // Its own --listen wins over the variable, which is judged all the same.
+  assertEquals(await execCommand(["--", "never-run"], world), 20);
+  assertStringIncludes(world.said.stderr, "warning: NO_PROXY emptied for the command");
+  assertStringIncludes(world.said.stderr, "warning: https_proxy replaced for the command");
 });

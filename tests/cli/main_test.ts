@@ -1,6 +1,5 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { configCommand } from "../../src/cli/config.ts";
-import { execCommand } from "../../src/cli/exec.ts";
 import { main } from "../../src/cli/main.ts";
 import { parseArguments } from "../../src/cli/options.ts";
 import { logLevelOf, RUN_OPTIONS, settingFlags } from "../../src/cli/run_options.ts";
@@ -196,16 +195,6 @@ Deno.test("settingFlags turns options into settings, rules in the order given", 
     ],
   });
   assertEquals(logLevelOf(parsed), "info");
-});
-
-Deno.test("execCommand says which variables of the user do not reach the command", async () => {
-  const world = testWorld({
-    env: { NO_PROXY: "localhost", https_proxy: "http://corp:1", SOTH_MITM_LISTEN: "bad" },
-  });
-  // Its own --listen wins over the variable, which is judged all the same.
-  assertEquals(await execCommand(["--", "never-run"], world), 20);
-  assertStringIncludes(world.said.stderr, "warning: NO_PROXY emptied for the command");
-  assertStringIncludes(world.said.stderr, "warning: https_proxy replaced for the command");
 });
 
 Deno.test("callersDirectory follows the caller of a task, and nobody else", () => {
