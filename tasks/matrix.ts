@@ -14,7 +14,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { type Lane, LANES, REQUIRED_PROTOCOLS } from "../tests/lanes.ts";
 import { soth } from "../tests/support/proxy_process.ts";
-import { findTool, plainEnvironment, type ToolName, TOOLS } from "../tests/support/tools.ts";
+import { denoEnvironment, findTool, type ToolName, TOOLS } from "../tests/support/tools.ts";
 
 export type LaneStatus = "passed" | "failed" | "skipped" | "missing";
 
@@ -154,7 +154,7 @@ export async function runLane(lane: Lane, options: MatrixOptions): Promise<LaneR
 async function runTests(lane: Lane, reportDir: string) {
   const child = new Deno.Command(Deno.execPath(), {
     args: ["test", "-P=test", "--no-prompt", ...lane.files],
-    env: plainEnvironment({ LANE_REPORT_DIR: reportDir }),
+    env: denoEnvironment({ LANE_REPORT_DIR: reportDir }),
     clearEnv: true,
     stdout: "piped",
     stderr: "piped",

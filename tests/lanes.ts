@@ -35,7 +35,54 @@ const TOOL_LANE = {
   timeoutMs: 120_000,
 } as const;
 
+const VECTOR_LANE = {
+  kind: "conformance",
+  tools: [],
+  quick: true,
+  leavesLogs: false,
+  timeoutMs: 60_000,
+} as const;
+
 export const LANES: readonly Lane[] = [
+  {
+    ...VECTOR_LANE,
+    name: "http1-vectors",
+    protocols: ["http1"],
+    files: ["tests/conformance/http1_corpora_test.ts"],
+  },
+  {
+    ...VECTOR_LANE,
+    name: "client-hello-vectors",
+    protocols: ["tls"],
+    files: ["tests/conformance/client_hello_corpus_test.ts"],
+  },
+  {
+    ...VECTOR_LANE,
+    name: "certificate-chains",
+    protocols: ["tls"],
+    tools: ["openssl"],
+    files: ["tests/conformance/openssl_chain_test.ts", "tests/conformance/truststore_test.ts"],
+  },
+  {
+    name: "http1-goldens",
+    kind: "unit",
+    protocols: ["http1"],
+    tools: [],
+    files: ["tests/http1"],
+    quick: false,
+    leavesLogs: false,
+    timeoutMs: 120_000,
+  },
+  {
+    name: "real-sockets",
+    kind: "integration",
+    protocols: ["connect", "tunnel", "tls", "http1"],
+    tools: [],
+    files: ["tests/integration"],
+    quick: false,
+    leavesLogs: false,
+    timeoutMs: 120_000,
+  },
   {
     ...TOOL_LANE,
     name: "curl",

@@ -3,7 +3,7 @@
  * lines, and never let go without its event log having passed `log verify`.
  */
 import { assertEquals } from "@std/assert";
-import { plainEnvironment, run } from "./tools.ts";
+import { denoEnvironment, run } from "./tools.ts";
 
 export interface ProxyOptions {
   /** More arguments of `soth-mitm run`. */
@@ -53,7 +53,8 @@ export function taskCommand(name: string): string[] {
 
 /** `soth-mitm COMMAND …` to its end. */
 export function soth(command: string, args: readonly string[], options: { timeoutMs?: number } = {}) {
-  return run(Deno.execPath(), [...taskCommand("start"), command, ...args], options);
+  const all = { ...options, wholeEnv: denoEnvironment() };
+  return run(Deno.execPath(), [...taskCommand("start"), command, ...args], all);
 }
 
 let logs = 0;
@@ -111,7 +112,7 @@ export class ProxyProcess {
     args.push(...options.args ?? []);
     const child = new Deno.Command(Deno.execPath(), {
       args,
-      env: plainEnvironment(),
+      env: denoEnvironment(),
       clearEnv: true,
       stdin: "null",
       stdout: "null",

@@ -60,6 +60,12 @@ function isRunnable(path: string): boolean {
   }
 }
 
+/** The environment of this process for another Deno: it may need what leads it to its packages. */
+export function denoEnvironment(more: { readonly [name: string]: string } = {}): { [name: string]: string } {
+  const kept = Object.entries(Deno.env.toObject()).filter(([name]) => !name.startsWith("SOTH_MITM_"));
+  return { ...Object.fromEntries(kept), NO_COLOR: "1", ...more };
+}
+
 export interface Outcome {
   readonly code: number;
   readonly stdout: string;
@@ -68,7 +74,10 @@ export interface Outcome {
 }
 
 export interface RunOptions {
+  /** Added to `plainEnvironment`. */
   readonly env?: { readonly [name: string]: string };
+  /** Instead of `plainEnvironment`. */
+  readonly wholeEnv?: { readonly [name: string]: string };
   readonly stdin?: string | Uint8Array;
   readonly cwd?: string;
   readonly timeoutMs?: number;
@@ -93,7 +102,7 @@ export async function run(
   const timeoutMs = options.timeoutMs ?? 30_000;
   const child = new Deno.Command(program, {
     args: [...args],
-    env: plainEnvironment(options.env),
+    env: options.wholeEnv ?? plainEnvironment(options.env),
     clearEnv: true,
     stdin: "piped",
     stdout: "piped",
