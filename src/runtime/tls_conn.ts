@@ -227,6 +227,9 @@ export function secureClientSide(
   return handshake(raw, feed, socket, "secure", callbacks, begin, () => ({ certCache: options.certCache }));
 }
 
+/** Of the range for documentation (RFC 5737): never dialled, it only stands where a name would be sent. */
+const UNSENT_ADDRESS = "192.0.2.1";
+
 /** The client role, towards the server; the certificate is verified for `host`. */
 export function secureServerSide(
   raw: Conn,
@@ -244,12 +247,18 @@ export function secureServerSide(
     {
       socket: feed,
       secureContext: options.context,
-      host: options.host,
-      servername: isIp || !options.sendSni ? "" : options.host,
+      ...(options.sendSni ? { host: options.host, servername: isIp ? "" : options.host } : {
+        // The runtime sends any name it is given; an address goes without SNI (RFC 6066 §3), and the
+        // name is verified all the same.
+        host: UNSENT_ADDRESS,
+        servername: "",
+        checkServerIdentity: (_host: string, certificate: tls.PeerCertificate) =>
+          tls.checkServerIdentity(options.host, certificate),
+      }),
       rejectUnauthorized: true,
       allowHalfOpen: true,
       ...(options.alpn.length === 0 ? {} : { ALPNProtocols: [...options.alpn] }),
-    } as tls.ConnectionOptions,
+    } as unknown as tls.ConnectionOptions,
   );
   const begin = () => feed.begin(new Uint8Array(0));
   return handshake(raw, feed, socket, "secureConnect", callbacks, begin, (secured) => {

@@ -296,3 +296,46 @@ Deno.test("a response that only its end delimits is whole with the end of TLS, a
     await origin.close();
   }
 });
+
+Deno.test("tls.upstream_sni_mode: disabled sends no name and still verifies it, required wants one from the client", async () => {
+  const names: (string | false)[] = [];
+  const other = authority.issue({ names: ["other.test"] });
+  for (const chain of [certificate, other]) {
+    const origin = await startRawOrigin(async (connection) => {
+      names.push((connection.socket as tls.TLSSocket & { servername: string | false }).servername || false);
+      await connection.readThrough("\r\n\r\n");
+      await connection.write("HTTP/1.1 204 No Content\r\n\r\n");
+    }, { certificate: chain });
+    await withTrust((trust) =>
+      withProxy({ settings: { tls: { ...trust.tls, upstream_sni_mode: "disabled" } } }, async (proxy) => {
+        const client = await proxy.tls(`localhost:${origin.port}`);
+        await client.write("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        const head = await client.readThrough("\r\n\r\n");
+        assertEquals(head.split(" ")[1], chain === certificate ? "204" : "502", head);
+      })
+    );
+    await origin.close();
+  }
+  assertEquals(names, [false]);
+  const origin = await startHttpOrigin({ certificate });
+  await withTrust((trust) =>
+    withProxy({ settings: { tls: { ...trust.tls, upstream_sni_mode: "required" } } }, async (proxy) => {
+      assert((await get(proxy, `localhost:${origin.port}`, "/bytes/1")).head.startsWith("HTTP/1.1 200"));
+      assert((await get(proxy, `127.0.0.1:${origin.port}`, "/bytes/1")).head.startsWith("HTTP/1.1 502"));
+    })
+  );
+  await origin.close();
+});
+
+Deno.test("tls.profile strict speaks TLS 1.3 alone, on either side", async () => {
+  const old = await startHttpOrigin({ certificate, tls: { maxVersion: "TLSv1.2" } });
+  const origin = await startHttpOrigin({ certificate });
+  await withTrust((trust) =>
+    withProxy({ settings: { tls: { ...trust.tls, profile: "strict" } } }, async (proxy) => {
+      assert((await get(proxy, `localhost:${origin.port}`, "/bytes/1")).head.startsWith("HTTP/1.1 200"));
+      assert((await get(proxy, `localhost:${old.port}`, "/bytes/1")).head.startsWith("HTTP/1.1 502"));
+      await assertRejects(() => proxy.tls(`localhost:${origin.port}`, { maxVersion: "TLSv1.2" }));
+    })
+  );
+  for (const one of [old, origin]) await one.close();
+});
