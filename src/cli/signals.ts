@@ -1,8 +1,8 @@
 /** The signals that stop the proxy: the first lets it finish, the second ends it at once. */
 
-/** Windows knows Ctrl-C and Ctrl-Break only; elsewhere a closed terminal is a stop like any other. */
+/** Windows knows Ctrl-C and Ctrl-Break only. SIGHUP is left alone: listening to it would undo `nohup`. */
 export function stopSignals(platform: typeof Deno.build.os): readonly Deno.Signal[] {
-  return platform === "windows" ? ["SIGINT", "SIGBREAK"] : ["SIGINT", "SIGTERM", "SIGHUP"];
+  return platform === "windows" ? ["SIGINT", "SIGBREAK"] : ["SIGINT", "SIGTERM"];
 }
 
 /** Listens until the returned function is called. */

@@ -39,8 +39,8 @@ Deno.test("StopRequests never takes SIGTERM for a copy", () => {
 
 Deno.test("stopSignals are those the platform has", () => {
   assertEquals(stopSignals("windows"), ["SIGINT", "SIGBREAK"]);
-  assertEquals(stopSignals("linux"), ["SIGINT", "SIGTERM", "SIGHUP"]);
-  assertEquals(stopSignals("darwin"), ["SIGINT", "SIGTERM", "SIGHUP"]);
+  assertEquals(stopSignals("linux"), ["SIGINT", "SIGTERM"]);
+  assertEquals(stopSignals("darwin"), ["SIGINT", "SIGTERM"]);
 });
 
 Deno.test({
