@@ -1,0 +1,281 @@
+/**
+ * What must hold after every run, each rule a small function of its own over what the run left behind. A checker
+ * knows nothing of how a session works; it looks at the log, at what passed the connections, and at what is left.
+ */
+import { LogVerifier } from "../log/verify.ts";
+import { ProxySession } from "../proxy/session.ts";
+import { join } from "./messages.ts";
+import type { SimFlow, SimWorld } from "./world.ts";
+
+export type Checker = (world: SimWorld, report: (detail: string) => void) => void;
+
+export const CHECKERS = {
+  log_verifies,
+  sequence_is_contiguous,
+  one_close,
+  bytes_conserved,
+  bytes_delivered,
+  right_answers,
+  bodies_observed,
+  policy_kept,
+  every_flow_ends,
+  nothing_left,
+  no_bugs,
+} as const satisfies Record<string, Checker>;
+
+export type CheckerName = keyof typeof CHECKERS;
+
+/** The log passes what `log verify` checks. */
+function log_verifies(world: SimWorld, report: (detail: string) => void): void {
+  const verifier = new LogVerifier();
+  world.log.lines.forEach((line, index) => {
+    verifier.line(line.slice(0, -1), { lineNumber: index + 1, byteOffset: 0 });
+  });
+  const { violation } = verifier.finish();
+  if (violation !== null) {
+    const line = world.log.lines[violation.lineNumber - 1]!;
+    report(
+      `line ${violation.lineNumber} breaks ${violation.invariant}: ${violation.detail}\n    ${
+        line.slice(0, 400)
+      }`,
+    );
+  }
+}
+
+/** 1, 2, 3 … over the whole log, and in each flow. */
+function sequence_is_contiguous(world: SimWorld, report: (detail: string) => void): void {
+  const flows = new Map<string, number>();
+  world.log.lines.slice(1).forEach((line, index) => {
+    const found = /"sequence_id":([0-9]+),"flow_id":"([^"]+)","flow_sequence_id":([0-9]+),/.exec(line);
+    const inFlow = (flows.get(found?.[2] ?? "") ?? 0) + 1;
+    if (found === null || Number(found[1]) !== index + 1 || Number(found[3]) !== inFlow) {
+      report(`event ${index + 1} is numbered ${found?.[1]}, ${found?.[3]} in its flow (expected ${inFlow})`);
+    }
+    if (found !== null) flows.set(found[2]!, inFlow);
+  });
+}
+
+/** Exactly one `stream_closed` per flow, and nothing after it. */
+function one_close(world: SimWorld, report: (detail: string) => void): void {
+  for (const { id, events } of world.flows) {
+    const closes = events.filter(({ kind }) => kind === "stream_closed").length;
+    if (closes !== 1) report(`flow ${id} has ${closes} stream_closed`);
+    else if (events.at(-1)!.kind !== "stream_closed") {
+      report(`flow ${id} has ${events.at(-1)!.kind} after stream_closed`);
+    }
+  }
+}
+
+/** What the proxy forwards is what it received: no byte lost in the middle, added, or out of order. */
+function bytes_conserved(world: SimWorld, report: (detail: string) => void): void {
+  for (const flow of world.flows) {
+    const [server] = flow.servers;
+    const said = join(...flow.client.raw.receivedParts);
+    // Plain requests are rewritten; their servers compare them with the plan.
+    if (flow.servers.length !== 1 || server === undefined || !startsWith(said, "CONNECT ")) continue;
+    const isSecured = flow.client.tls !== null && server.tls !== null;
+    if (!isSecured && (flow.client.isTls || server.isTls)) continue;
+    const headBytes = isSecured ? 0 : indexAfterHead(said);
+    const clientLayer = isSecured ? flow.client.tls! : flow.client.raw;
+    const serverLayer = isSecured ? server.tls! : server.raw;
+    const fromClient = join(...clientLayer.receivedParts).subarray(headBytes);
+    const toServer = join(...serverLayer.writtenParts);
+    const fromServer = join(...serverLayer.receivedParts);
+    const toClient = join(...clientLayer.writtenParts).subarray(isSecured ? 0 : ESTABLISHED_BYTES);
+    const wrongToServer = firstDifference(toServer, fromClient);
+    if (wrongToServer !== null) {
+      report(`flow ${flow.id}: byte ${wrongToServer} to the server is not the client's`);
+    }
+    const wrongToClient = firstDifference(toClient, fromServer);
+    if (wrongToClient !== null && !isAnswer(toClient, wrongToClient)) {
+      report(`flow ${flow.id}: byte ${wrongToClient} to the client is not the server's`);
+    }
+  }
+}
+
+/** Where a flow is called complete, its peers got all that the proxy wrote to them. */
+function bytes_delivered(world: SimWorld, report: (detail: string) => void): void {
+  for (const flow of world.flows) {
+    if (reasonOf(flow) !== "complete") continue;
+    for (const conn of [flow.client, ...flow.servers]) {
+      // A peer that aborted, or that the link was cut from, has no claim to the rest.
+      if (conn.peer.end.isClosed || conn.peer.wasReset || conn.end.wasReset) continue;
+      const written = bytesOf(conn.raw.writtenParts);
+      const read = bytesOf(conn.peerReads.receivedParts);
+      if (written === read) continue;
+      const side = conn === flow.client ? "client" : "server";
+      report(`flow ${flow.id} is called complete, but its ${side} got ${read} of ${written} bytes`);
+    }
+  }
+}
+
+/** A flow that nothing disturbs comes out as planned; no flow, whatever disturbs it, carries bytes nobody said. */
+function right_answers(world: SimWorld, report: (detail: string) => void): void {
+  for (const flow of world.flows) {
+    const { id, plan, outcome, mismatches } = flow;
+    for (const { detail } of mismatches) report(`flow ${id} (${plan.name}): a server got ${detail}`);
+    if (outcome !== null && outcome !== "done" && outcome.kind === "mismatch") {
+      report(`flow ${id} (${plan.name}): the client got ${outcome.detail}`);
+      continue;
+    }
+    if (!flow.isSound) continue;
+    if (outcome === null) report(`flow ${id} (${plan.name}): the client still waits`);
+    else if (outcome !== "done") {
+      report(`flow ${id} (${plan.name}): the client was ${outcome.kind}: ${outcome.detail}`);
+    }
+    for (const [authority, server] of plan.servers) {
+      if (!server.isOver()) report(`flow ${id} (${plan.name}): the server ${authority} still waits`);
+    }
+    const reason = reasonOf(flow);
+    if (!(plan.reasons as readonly unknown[]).includes(reason)) {
+      report(`flow ${id} (${plan.name}): ended as ${reason}, expected ${plan.reasons.join(" or ")}`);
+    }
+  }
+}
+
+/** The bodies in the log are the bodies that were sent, as far as they were captured. */
+function bodies_observed(world: SimWorld, report: (detail: string) => void): void {
+  for (const { id, plan, events } of world.flows) {
+    const planned = new Map(plan.exchanges.map((exchange) => [exchange.target, exchange]));
+    const targets = new Map<string, string>();
+    const spans = { request: new Map<string, Span[]>(), response: new Map<string, Span[]>() };
+    for (const { kind, streamKey, attributes } of events) {
+      if (kind === "request_headers") targets.set(streamKey, attributes["target"] as string);
+      const message = kind === "request_body_chunk"
+        ? "request"
+        : kind === "response_body_chunk"
+        ? "response"
+        : null;
+      if (message !== null) {
+        const known = spans[message].get(streamKey) ?? [];
+        known.push({
+          offset: attributes["offset"] as number,
+          bytes: attributes["bytes"] as number,
+          data: dataOf(attributes),
+        });
+        spans[message].set(streamKey, known);
+      }
+      if (kind !== "exchange_completed" || attributes["outcome"] !== "complete") continue;
+      const exchange = planned.get(targets.get(streamKey) ?? "");
+      if (exchange === undefined) continue;
+      for (const side of ["request", "response"] as const) {
+        const body = side === "request" ? exchange.requestBody : exchange.responseBody;
+        const wrong = bodyFault(spans[side].get(streamKey) ?? [], body);
+        if (wrong !== null) report(`flow ${id}, ${streamKey}: the ${side} body in the log ${wrong}`);
+      }
+    }
+  }
+}
+
+/** A blocked target is never dialled, and a tunnelled one never enters the TLS path. */
+function policy_kept(world: SimWorld, report: (detail: string) => void): void {
+  for (const { id, plan, dialled, events, servers } of world.flows) {
+    for (const authority of dialled) {
+      const host = authority.slice(0, authority.lastIndexOf(":"));
+      const action = plan.actions.get(host);
+      if (action === "block") report(`flow ${id} dialled ${authority}, which is blocked`);
+      if (action !== "tunnel" || !events.some(({ kind }) => kind.startsWith("tls_"))) continue;
+      report(`flow ${id} has TLS events, but ${authority} is tunnelled`);
+    }
+    const tunnelled = events.some(({ kind, attributes }) =>
+      kind === "connect_decision" && attributes["action"] === "tunnel" && attributes["sni"] === undefined
+    );
+    if (tunnelled && servers.length === 1 && servers[0]!.isTls) {
+      report(`flow ${id} is tunnelled, but its server was secured`);
+    }
+  }
+}
+
+/** Every flow ends in bounded time once faults stop, its connections included. */
+function every_flow_ends(world: SimWorld, report: (detail: string) => void): void {
+  for (const { id, plan, isClosed, isGone } of world.flows) {
+    if (!isClosed) report(`flow ${id} (${plan.name}) has not ended`);
+    else if (!isGone) report(`flow ${id} (${plan.name}) has ended, but its connections are still there`);
+  }
+}
+
+/** Timers, bytes and connections are back to none. */
+function nothing_left(world: SimWorld, report: (detail: string) => void): void {
+  if (world.timer.pending > 0) report(`${world.timer.pending} timers are left`);
+  if (world.deadlines.size > 0) report(`${world.deadlines.size} flows are left in the deadlines`);
+  if (world.budget.bytes !== 0) report(`${world.budget.bytes} bytes are left in the budget`);
+  if (world.openConns > 0) report(`${world.openConns} connections are left open`);
+}
+
+/** No session threw, none took a step that its table does not have, and contracts were kept. */
+function no_bugs(world: SimWorld, report: (detail: string) => void): void {
+  for (const bug of world.bugs) report(bug);
+  for (const breach of world.breaches) report(breach);
+  for (const { id, session, events } of world.flows) {
+    if (session instanceof ProxySession && session.state.illegal > 0) {
+      report(`flow ${id} took ${session.state.illegal} steps that are not in the table`);
+    }
+    if (events.some(({ attributes }) => attributes["reason_code"] === "internal_error")) {
+      report(`flow ${id} ended as internal_error: ${events.at(-1)!.attributes["reason_detail"]}`);
+    }
+  }
+}
+
+interface Span {
+  readonly offset: number;
+  readonly bytes: number;
+  readonly data: Uint8Array;
+}
+
+function bodyFault(spans: readonly Span[], body: Uint8Array): string | null {
+  let total = 0;
+  for (const { offset, bytes, data } of spans) {
+    if (offset !== total) return `goes on at ${offset} instead of ${total}`;
+    total += bytes;
+    const different = firstDifference(data, body.subarray(offset));
+    if (different !== null) return `differs at ${offset + different}`;
+  }
+  return total === body.length ? null : `has ${total} bytes instead of ${body.length}`;
+}
+
+const encoder = new TextEncoder();
+
+function dataOf(attributes: Readonly<Record<string, unknown>>): Uint8Array {
+  const text = attributes["data"];
+  const base64 = attributes["data_base64"];
+  if (typeof text === "string") return encoder.encode(text);
+  if (typeof base64 !== "string") return new Uint8Array(0);
+  return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+}
+
+function reasonOf({ events }: SimFlow): unknown {
+  return events.find(({ kind }) => kind === "stream_closed")?.attributes["reason_code"];
+}
+
+const ESTABLISHED_BYTES = "HTTP/1.1 200 Connection Established\r\n\r\n".length;
+
+/** Where `bytes` is not the beginning of `whole`; null: it is. */
+function firstDifference(bytes: Uint8Array, whole: Uint8Array): number | null {
+  for (let index = 0; index < bytes.length; index++) if (bytes[index] !== whole[index]) return index;
+  return null;
+}
+
+/** The proxy's own answer begins in what the server said, where both say `HTTP/1.1 `. */
+function isAnswer(bytes: Uint8Array, at: number): boolean {
+  const text = new TextDecoder("latin1").decode(bytes.subarray(Math.max(0, at - 13), at + 600));
+  return /HTTP\/1\.1 [0-9]{3} [^\r]*\r\n(?:[^\r]+\r\n)*Proxy-Status: soth-mitm; error=/.test(text);
+}
+
+function startsWith(bytes: Uint8Array, text: string): boolean {
+  return new TextDecoder("latin1").decode(bytes.subarray(0, text.length)) === text;
+}
+
+function indexAfterHead(bytes: Uint8Array): number {
+  for (let index = 0; index + 3 < bytes.length; index++) {
+    if (
+      bytes[index] === 13 && bytes[index + 1] === 10 && bytes[index + 2] === 13 && bytes[index + 3] === 10
+    ) {
+      return index + 4;
+    }
+  }
+  return bytes.length;
+}
+
+function bytesOf(parts: readonly Uint8Array[]): number {
+  return parts.reduce((sum, part) => sum + part.length, 0);
+}

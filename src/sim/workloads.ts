@@ -1,0 +1,56 @@
+/** All workloads by name, for the swarm to choose from and the command line to name. */
+import {
+  badConnect,
+  badHello,
+  clientTlsFails,
+  onlyHttp2,
+  otherName,
+  refusedConnect,
+  serverSpeaksInTls,
+  serverTlsFails,
+  silence,
+  tunnel,
+  tunnelSaidAtOnce,
+} from "./connect_workloads.ts";
+import type { FlowPlan, Planner } from "./flow_plan.ts";
+import {
+  badRequest,
+  badRequestBody,
+  badResponse,
+  connectAfterForward,
+  exchanges,
+  forwardRefusals,
+  saidAtOnce,
+  serverLetsGo,
+  silentExchange,
+  upgrade,
+} from "./http_workloads.ts";
+
+export const WORKLOADS = {
+  exchanges,
+  upgrade,
+  said_at_once: saidAtOnce,
+  bad_request: badRequest,
+  bad_request_body: badRequestBody,
+  bad_response: badResponse,
+  forward_refusals: forwardRefusals,
+  connect_after_forward: connectAfterForward,
+  server_lets_go: serverLetsGo,
+  silent_exchange: silentExchange,
+  tunnel,
+  tunnel_said_at_once: tunnelSaidAtOnce,
+  refused_connect: refusedConnect,
+  bad_connect: badConnect,
+  only_http2: onlyHttp2,
+  other_name: otherName,
+  server_tls_fails: serverTlsFails,
+  client_tls_fails: clientTlsFails,
+  server_speaks_in_tls: serverSpeaksInTls,
+  bad_hello: badHello,
+  silence,
+} as const satisfies Record<string, (planner: Planner) => FlowPlan>;
+
+export type WorkloadName = keyof typeof WORKLOADS;
+
+/** What must work once nothing goes wrong any more. */
+export const GOOD_WORKLOADS: readonly WorkloadName[] = ["exchanges", "tunnel", "upgrade", "said_at_once"];
