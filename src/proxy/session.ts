@@ -218,7 +218,7 @@ export class ProxySession implements Session {
         // The client may have sent all it has to say; whether the server is reached is still to be told.
         return;
       case "peeking":
-        this.#endedWhilePeeking(side);
+        this.#endedWhilePeeking();
         return;
       case "reconsidering":
       case "securing_server":
@@ -258,6 +258,8 @@ export class ProxySession implements Session {
 
   opened(now: Instant): void {
     this.#now = now;
+    // An earlier server's end says nothing of this one.
+    this.#ended.server = false;
     if (this.state.phase === "http1" && this.#router !== null) {
       this.#router.now = now;
       this.#router.opened();
@@ -270,16 +272,14 @@ export class ProxySession implements Session {
     this.effects.resume("client");
     const held = this.#takeHeld();
     if (this.#decision!.action === "tunnel") {
-      this.#tunnel();
-      if (held.length > 0) this.effects.send("server", held);
-      if (this.#ended.client) this.effects.end("server");
+      this.#tunnel(held);
       return;
     }
     if (!this.#step("peeking")) return;
     this.#helloReader = new ClientHelloReader();
     this.effects.arm("idle", addMilliseconds(now, this.config.limits.idleMs));
     if (held.length > 0) this.#peek(held);
-    if (this.#ended.client && this.#helloReader !== null) this.#endedWhilePeeking("client");
+    if (this.#ended.client && this.#helloReader !== null) this.#endedWhilePeeking();
   }
 
   openFailed(fault: TransportFault, now: Instant): void {
@@ -562,9 +562,7 @@ export class ProxySession implements Session {
         this.#relay = null;
         this.#router = null;
         this.effects.disarm("idle");
-        this.#tunnel();
-        if (fromClient.length > 0) this.effects.send("server", fromClient);
-        if (fromServer.length > 0) this.effects.send("client", fromServer);
+        this.#tunnel(fromClient, fromServer);
       },
     };
     return new Http1Relay({
@@ -604,8 +602,7 @@ export class ProxySession implements Session {
         if (http === "yes") this.#observeHttp("http", reader.bytes);
         else {
           this.#tunnelNote = "neither TLS nor HTTP";
-          this.#tunnel();
-          this.effects.send("server", reader.bytes);
+          this.#tunnel(reader.bytes);
         }
         return;
       }
@@ -613,11 +610,8 @@ export class ProxySession implements Session {
   }
 
   /** What was peeked at is neither a whole ClientHello nor a whole request: it is carried through. */
-  #endedWhilePeeking(side: Side): void {
-    const peeked = this.#helloReader?.bytes ?? NOTHING;
-    this.#tunnel();
-    if (peeked.length > 0) this.effects.send("server", peeked);
-    this.effects.end(opposite(side));
+  #endedWhilePeeking(): void {
+    this.#tunnel(this.#helloReader?.bytes ?? NOTHING);
   }
 
   /** A protocol in which the server speaks first (SMTP, SSH) is neither TLS nor HTTP. */
@@ -625,9 +619,7 @@ export class ProxySession implements Session {
     const peeked = this.#helloReader?.bytes ?? NOTHING;
     this.#helloReader = null;
     this.#tunnelNote = "the server spoke first";
-    this.#tunnel();
-    if (peeked.length > 0) this.effects.send("server", peeked);
-    this.effects.send("client", data);
+    this.#tunnel(peeked, data);
   }
 
   #malformedHello(detail: string, preread: Uint8Array): void {
@@ -697,9 +689,8 @@ export class ProxySession implements Session {
     const { preread } = this.#handshakes!;
     this.#handshakes = null;
     this.#tunnelNote = because;
-    this.#tunnel();
-    this.effects.send("server", join(preread, this.#takeHeld()));
     this.effects.resume("client");
+    this.#tunnel(join(preread, this.#takeHeld()));
   }
 
   #secureServer(): void {
@@ -780,13 +771,19 @@ export class ProxySession implements Session {
     if (preread !== undefined) this.#relay.received("client", preread, this.#now);
   }
 
-  #tunnel(): void {
+  /** What was read ahead goes out first; an end that came before the tunnel is carried on after it. */
+  #tunnel(fromClient: Uint8Array = NOTHING, fromServer: Uint8Array = NOTHING): void {
     if (!this.#step("tunnel")) return;
     this.#protocol = "tunnel";
     this.#helloReader = null;
     this.effects.disarm("idle");
     this.effects.disarm("tls_handshake");
     this.effects.arm("tunnel_idle", addMilliseconds(this.#now, this.config.tunnelIdleMs));
+    if (fromClient.length > 0) this.effects.send("server", fromClient);
+    if (fromServer.length > 0) this.effects.send("client", fromServer);
+    if (this.#ended.client) this.effects.end("server");
+    if (this.#ended.server) this.effects.end("client");
+    if (this.#ended.client && this.#ended.server) this.#close("complete", this.#tunnelNote);
   }
 
   #tunnelIdle(): void {
