@@ -83,6 +83,7 @@ export function sessionConfig(
 }
 
 const NOTHING = new Uint8Array(0);
+const NOTHING_HELD: Readonly<Record<Side, Uint8Array>> = { client: NOTHING, server: NOTHING };
 const ESTABLISHED = new TextEncoder().encode("HTTP/1.1 200 Connection Established\r\n\r\n");
 /** What an intercepted connection is served in today; `curl --http1.0` offers the second alone. */
 const SERVED_ALPN: readonly string[] = ["http/1.1", "http/1.0"];
@@ -115,7 +116,7 @@ export class ProxySession implements Session {
   #exchangeId = 1;
   // Each lives only as long as its phase, so that an idle tunnel holds almost nothing.
   #headReader: HeadReader | null;
-  #held: Uint8Array = NOTHING;
+  #held = NOTHING_HELD;
   #helloReader: ClientHelloReader | null = null;
   #handshakes: Handshakes | null = null;
   #relay: Http1Relay | null = null;
@@ -131,7 +132,8 @@ export class ProxySession implements Session {
   }
 
   get heldBytes(): number {
-    return this.#held.length + (this.#headReader?.buffered ?? 0) + (this.#relay?.heldBytes ?? 0);
+    return this.#held.client.length + this.#held.server.length + (this.#headReader?.buffered ?? 0) +
+      (this.#relay?.heldBytes ?? 0);
   }
 
   begin(now: Instant): void {
@@ -173,8 +175,8 @@ export class ProxySession implements Session {
         if (side === "client") this.#refuse(data);
         return;
       default:
-        // Deciding, opening, securing: what the client sends ahead waits its turn, and no more is read.
-        if (side === "client") this.#hold(data);
+        // Deciding, opening, securing: what a peer sends ahead waits its turn, and no more is read.
+        this.#hold(side, data);
         return;
     }
   }
@@ -270,7 +272,7 @@ export class ProxySession implements Session {
     this.effects.disarm("connect");
     this.effects.send("client", ESTABLISHED);
     this.effects.resume("client");
-    const held = this.#takeHeld();
+    const held = this.#takeHeld("client");
     if (this.#decision!.action === "tunnel") {
       this.#tunnel(held);
       return;
@@ -482,7 +484,7 @@ export class ProxySession implements Session {
     this.context.serverPort = connect.authority.port;
     this.#record(connectReceivedEvent(formatAuthority(connect.authority), "CONNECT"));
     if (!this.#step("deciding")) return;
-    if (rest.length > 0) this.#hold(rest);
+    if (rest.length > 0) this.#hold("client", rest);
     this.#ask(null);
   }
 
@@ -690,11 +692,15 @@ export class ProxySession implements Session {
     this.#handshakes = null;
     this.#tunnelNote = because;
     this.effects.resume("client");
-    this.#tunnel(join(preread, this.#takeHeld()));
+    this.#tunnel(join(preread, this.#takeHeld("client")), this.#releaseServer());
   }
 
   #secureServer(): void {
     const handshakes = this.#handshakes!;
+    if (this.#held.server.length > 0) {
+      this.#tunnelHello("the server spoke first");
+      return;
+    }
     if (!this.#step("securing_server")) return;
     this.#record(handshakeStartedEvent("server", handshakes.offers));
     if (this.config.upstreamSniMode === "required" && handshakes.hello.sni === null) {
@@ -719,7 +725,7 @@ export class ProxySession implements Session {
     this.#record(handshakeStartedEvent("client", handshakes.chosen));
     this.effects.arm("tls_handshake", addMilliseconds(this.#now, this.config.tlsHandshakeMs));
     this.effects.secureClient({
-      preread: join(handshakes.preread, this.#takeHeld()),
+      preread: join(handshakes.preread, this.#takeHeld("client")),
       host: handshakes.host,
       alpn: handshakes.chosen,
     });
@@ -769,6 +775,8 @@ export class ProxySession implements Session {
     this.#protocol = "http1";
     this.#relay = this.#newRelay(scheme, null);
     if (preread !== undefined) this.#relay.received("client", preread, this.#now);
+    const early = this.#releaseServer();
+    if (early.length > 0) this.#relay?.received("server", early, this.#now);
   }
 
   /** What was read ahead goes out first; an end that came before the tunnel is carried on after it. */
@@ -792,17 +800,25 @@ export class ProxySession implements Session {
     else this.#close("idle_timeout", `No byte for ${this.config.tunnelIdleMs} ms (timeouts.tunnel_idle)`);
   }
 
-  #hold(data: Uint8Array): void {
-    const held = new Uint8Array(this.#held.length + data.length);
-    held.set(this.#held);
-    held.set(data, this.#held.length);
-    this.#held = held;
-    this.effects.pause("client");
+  #hold(side: Side, data: Uint8Array): void {
+    const before = this.#held[side];
+    const held = new Uint8Array(before.length + data.length);
+    held.set(before);
+    held.set(data, before.length);
+    this.#held = { ...this.#held, [side]: held };
+    this.effects.pause(side);
   }
 
-  #takeHeld(): Uint8Array {
-    const held = this.#held;
-    this.#held = NOTHING;
+  #takeHeld(side: Side): Uint8Array {
+    const held = this.#held[side];
+    if (held.length > 0) this.#held = { ...this.#held, [side]: NOTHING };
+    return held;
+  }
+
+  /** What the server said while it was not its turn; now it is read again. */
+  #releaseServer(): Uint8Array {
+    const held = this.#takeHeld("server");
+    if (held.length > 0) this.effects.resume("server");
     return held;
   }
 
@@ -841,7 +857,7 @@ export class ProxySession implements Session {
     this.#handshakes = null;
     this.#relay = null;
     this.#router = null;
-    this.#held = NOTHING;
+    this.#held = NOTHING_HELD;
     this.effects.close();
   }
 }
