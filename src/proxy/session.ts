@@ -373,6 +373,8 @@ export class ProxySession implements Session {
       case "http1":
         if (timer === "connect") {
           this.#router!.now = now;
+          // The dial is given up: were it to succeed later, it would be taken for the next request's.
+          this.effects.closeServer();
           this.#router!.openFailed(this.#connectTimeout());
         } else {
           this.#relay!.expired(timer, now);
