@@ -44,7 +44,8 @@ const AMBIENT_IN_SIM = new Set(
 /** Packages below `runtime`, by folder. All of them are functions of their arguments as they are used there. */
 const PURE_PACKAGES: { readonly [folder: string]: readonly string[] } = {
   log: ["@std/fmt/colors"],
-  tls: ["node-forge/lib/asn1.js", "node-forge/lib/pem.js", "node-forge/lib/util.js"],
+  // In parts, because the start of the proxy should not wait for the whole of it.
+  tls: ["asn1", "hmac", "pem", "pkcs12", "util"].map((part) => `node-forge/lib/${part}.js`),
 };
 /** The one platform module that is data and not I/O. */
 const PURE_PLATFORM_MODULES = new Set(["node:buffer"]);

@@ -3,7 +3,7 @@
  * Needs no running proxy, and for everything but `rotate` and the first `export` or `trust` only the
  * public certificate.
  */
-import { createHash, createHmac, randomBytes, X509Certificate } from "node:crypto";
+import { createHash, randomBytes, X509Certificate } from "node:crypto";
 import { resolve } from "node:path";
 import type { Settings } from "../core/settings.ts";
 import { type CaFiles, openManagedCa, readCaFile, rotateManagedCa } from "../runtime/ca_files.ts";
@@ -14,7 +14,6 @@ import { StartError } from "../runtime/start_error.ts";
 import { probeSystem, shellLine, type SystemFacts, trustPlan } from "../runtime/trust_store.ts";
 import type { CertificateFacts } from "../tls/certificate_reader.ts";
 import { encodePem } from "../tls/pem.ts";
-import { buildTruststore } from "../tls/pkcs12.ts";
 import { EXIT_CODES } from "./exit.ts";
 import {
   has,
@@ -197,7 +196,7 @@ async function exportCertificate(options: ParsedArguments, context: CaContext): 
     return EXIT_CODES.ok;
   }
   await refuseOwnFiles(out, locateCa(settings));
-  const bytes = encode(der, format, password);
+  const bytes = await encode(der, format, password);
   try {
     await Deno.writeFile(out, bytes, { mode: 0o644 });
   } catch (error) {
@@ -360,21 +359,22 @@ function formatOf(given: string | undefined, out: string | undefined): Format {
   return out !== undefined && /\.der$/i.test(out) ? "der" : "pem";
 }
 
-function encode(der: Uint8Array, format: Format, password: string): Uint8Array {
+async function encode(der: Uint8Array, format: Format, password: string): Promise<Uint8Array> {
   switch (format) {
     case "pem":
       return new TextEncoder().encode(encodePem("CERTIFICATE", der));
     case "der":
       return der;
-    case "p12":
+    case "p12": {
+      // Half of node-forge hangs on this one, and nobody else needs it.
+      const { buildTruststore } = await import("../tls/pkcs12.ts");
       return buildTruststore({
         certificate: der,
         friendlyName: "soth-mitm",
         password,
         salt: new Uint8Array(randomBytes(16)),
-        sha1: (message) => new Uint8Array(createHash("sha1").update(message).digest()),
-        hmacSha1: (key, message) => new Uint8Array(createHmac("sha1", key).update(message).digest()),
       });
+    }
   }
 }
 

@@ -136,7 +136,7 @@ function readKey(text: string, path: string): { key: KeyObject; signer: Signer }
       "name the CA's private key; DER becomes PEM by `openssl pkey -inform der`",
     );
   }
-  if (block.label === "ENCRYPTED PRIVATE KEY" || block.text.includes("ENCRYPTED")) {
+  if (block.label === "ENCRYPTED PRIVATE KEY" || block.encrypted) {
     throw unusable(
       path,
       "the private key is encrypted, and nobody is there to type its passphrase",

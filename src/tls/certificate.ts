@@ -5,24 +5,29 @@
  * Keys, signatures, hashes, serial numbers and the time are arguments; what comes out is a function of them.
  */
 import {
+  type Asn1,
+  binaryString,
   bitString,
   boolean,
+  bytesOf,
+  contentOf,
+  derString,
   element,
-  namedBits,
+  elementsOf,
+  fromDer,
+  integer,
   nullValue,
   objectIdentifier,
   octetString,
-  readElement,
-  readElements,
+  positiveInteger,
   sequence,
-  smallInteger,
   TAG,
   tagged,
   taggedPrimitive,
   time,
-  unsignedInteger,
+  toDer,
   utf8String,
-} from "./der.ts";
+} from "./asn1.ts";
 import { assert } from "../core/assert.ts";
 import type { CertificateName } from "./names.ts";
 
@@ -96,15 +101,16 @@ const OID = {
   serverAuth: objectIdentifier("1.3.6.1.5.5.7.3.1"),
 };
 
-/** Bits of KeyUsage, RFC 5280 §4.2.1.3. */
-const KEY_USAGE = { digitalSignature: 0, keyEncipherment: 2, keyCertSign: 5, cRLSign: 6 };
-
 const NOT_AUTHORITY = extension(OID.basicConstraints, true, sequence());
-const AUTHORITY_OF_LEAVES = extension(OID.basicConstraints, true, sequence(boolean(true), smallInteger(0)));
-const AUTHORITY_USAGE = extension(OID.keyUsage, true, namedBits([KEY_USAGE.keyCertSign, KEY_USAGE.cRLSign]));
+const AUTHORITY_OF_LEAVES = extension(OID.basicConstraints, true, sequence(boolean(true), integer(0)));
+// Bits of KeyUsage (§4.2.1.3) from the left; DER leaves out zeros at the end.
+/** keyCertSign (5) and cRLSign (6). */
+const AUTHORITY_USAGE = extension(OID.keyUsage, true, bitString("\x06", 1));
 const LEAF_USAGE = {
-  ec: extension(OID.keyUsage, true, namedBits([KEY_USAGE.digitalSignature])),
-  rsa: extension(OID.keyUsage, true, namedBits([KEY_USAGE.digitalSignature, KEY_USAGE.keyEncipherment])),
+  /** digitalSignature (0). */
+  ec: extension(OID.keyUsage, true, bitString("\x80", 7)),
+  /** digitalSignature (0) and keyEncipherment (2). */
+  rsa: extension(OID.keyUsage, true, bitString("\xa0", 5)),
 };
 const SERVER_AUTH = extension(OID.extKeyUsage, false, sequence(OID.serverAuth));
 
@@ -120,7 +126,7 @@ export function buildAuthority(request: AuthorityRequest): Uint8Array {
     issuer: subject,
     validity: sequence(time(notBefore), time(notBefore + AUTHORITY_LIFETIME_SECONDS - 1)),
     subject,
-    publicKeyInfo: request.publicKeyInfo,
+    publicKeyInfo: readOwn(request.publicKeyInfo),
     extensions: [
       AUTHORITY_OF_LEAVES,
       AUTHORITY_USAGE,
@@ -152,14 +158,14 @@ export function buildLeaf(request: LeafRequest): Uint8Array {
   const { notBeforeSeconds, notAfterSeconds } = leafValidity(request.nowSeconds, issuer);
   const named = name.text.length <= MAX_NAME_ATTRIBUTE_LENGTH;
   const generalName = name.kind === "dns"
-    ? taggedPrimitive(2, new TextEncoder().encode(name.text))
-    : taggedPrimitive(7, name.address);
+    ? taggedPrimitive(2, name.text)
+    : taggedPrimitive(7, binaryString(name.address));
   return sign({
     serial: request.serial,
-    issuer: issuer.subject,
+    issuer: readOwn(issuer.subject),
     validity: sequence(time(notBeforeSeconds), time(notAfterSeconds)),
     subject: named ? sequence(nameAttribute(OID.commonName, name.text)) : sequence(),
-    publicKeyInfo: request.publicKeyInfo,
+    publicKeyInfo: readOwn(request.publicKeyInfo),
     extensions: [
       NOT_AUTHORITY,
       LEAF_USAGE[request.keyKind],
@@ -167,17 +173,21 @@ export function buildLeaf(request: LeafRequest): Uint8Array {
       // An empty subject makes the alternative name critical (§4.2.1.6).
       extension(OID.subjectAltName, !named, sequence(generalName)),
       extension(OID.subjectKeyIdentifier, false, octetString(request.subjectKeyId)),
-      extension(OID.authorityKeyIdentifier, false, sequence(taggedPrimitive(0, issuer.subjectKeyId))),
+      extension(
+        OID.authorityKeyIdentifier,
+        false,
+        sequence(taggedPrimitive(0, binaryString(issuer.subjectKeyId))),
+      ),
     ],
   }, request.signer);
 }
 
 /** The SHA-1 of the key's bits without tag, length and count of unused bits (§4.2.1.2, method 1). */
 export function keyIdentifier(publicKeyInfo: Uint8Array, sha1: Hash): Uint8Array {
-  const outer = readElement(publicKeyInfo);
-  const key = (outer && readElements(outer.content))?.[1];
-  assert(key?.tag === TAG.bitString && key.content.length > 1, "A SubjectPublicKeyInfo ends in its key");
-  return sha1(key.content.subarray(1));
+  const [, key] = elementsOf(fromDer(publicKeyInfo), TAG.sequence) ?? [];
+  const bits = contentOf(key, TAG.bitString);
+  assert(bits !== null && bits.length > 1, "A SubjectPublicKeyInfo ends in its key");
+  return sha1(bytesOf(bits.slice(1)));
 }
 
 /**
@@ -193,19 +203,19 @@ export function serialNumber(random: Uint8Array): Uint8Array {
 
 interface ToBeSigned {
   readonly serial: Uint8Array;
-  readonly issuer: Uint8Array;
-  readonly validity: Uint8Array;
-  readonly subject: Uint8Array;
-  readonly publicKeyInfo: Uint8Array;
-  readonly extensions: readonly Uint8Array[];
+  readonly issuer: Asn1;
+  readonly validity: Asn1;
+  readonly subject: Asn1;
+  readonly publicKeyInfo: Asn1;
+  readonly extensions: readonly Asn1[];
 }
 
 /** §4.1: the TBSCertificate of version 3, its signature algorithm, its signature. */
 function sign(certificate: ToBeSigned, signer: Signer): Uint8Array {
   const algorithm = SIGNATURE_ALGORITHMS[signer.algorithm];
   const toBeSigned = sequence(
-    tagged(0, smallInteger(2)),
-    unsignedInteger(certificate.serial),
+    tagged(0, integer(2)),
+    positiveInteger(certificate.serial),
     algorithm,
     certificate.issuer,
     certificate.validity,
@@ -213,18 +223,26 @@ function sign(certificate: ToBeSigned, signer: Signer): Uint8Array {
     certificate.publicKeyInfo,
     tagged(3, sequence(...certificate.extensions)),
   );
-  return sequence(toBeSigned, algorithm, bitString(signer.sign(toBeSigned)));
+  return toDer(sequence(toBeSigned, algorithm, bitString(signer.sign(toDer(toBeSigned)))));
 }
 
-function extension(oid: Uint8Array, critical: boolean, value: Uint8Array): Uint8Array {
+function extension(oid: Asn1, critical: boolean, value: Asn1): Asn1 {
+  const wrapped = octetString(derString(value));
   // FALSE is the default and DER leaves defaults out.
-  return critical ? sequence(oid, boolean(true), octetString(value)) : sequence(oid, octetString(value));
+  return critical ? sequence(oid, boolean(true), wrapped) : sequence(oid, wrapped);
 }
 
-function nameAttribute(oid: Uint8Array, value: string): Uint8Array {
+function nameAttribute(oid: Asn1, value: string): Asn1 {
   assert(
     value !== "" && value.length <= MAX_NAME_ATTRIBUTE_LENGTH,
     "A name attribute has 1 to 64 characters",
   );
-  return element(TAG.set, sequence(oid, utf8String(value)));
+  return element(TAG.set, [sequence(oid, utf8String(value))]);
+}
+
+/** Of what was encoded or read before. */
+function readOwn(der: Uint8Array): Asn1 {
+  const value = fromDer(der);
+  assert(value !== null, "Names and keys come here in DER");
+  return value;
 }

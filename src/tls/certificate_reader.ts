@@ -1,16 +1,21 @@
 /**
  * X.509 certificates (RFC 5280 §4.1), read: what a certificate authority has to be asked before it may
  * issue leaves. Files come from users, so this is total: bytes that are no certificate give null.
+ *
+ * Node-forge knows no certificates with elliptic-curve keys, so its ASN.1 values are walked here.
  */
 import {
-  type DerElement,
-  equalBytes,
-  readElement,
-  readElements,
-  readObjectIdentifier,
+  type Asn1,
+  bytesOf,
+  contentOf,
+  derString,
+  elementsOf,
+  fromDer,
+  objectIdentifierBytes,
   readTime,
   TAG,
-} from "./der.ts";
+  tagOf,
+} from "./asn1.ts";
 
 export interface CertificateFacts {
   /** Name, as it stands. */
@@ -28,69 +33,77 @@ export interface CertificateFacts {
   readonly maySignCertificates: boolean;
 }
 
+const VERSION_TAG = 0xa0;
+const EXTENSIONS_TAG = 0xa3;
+const SUBJECT_KEY_IDENTIFIER = objectIdentifierBytes("2.5.29.14");
+const KEY_USAGE = objectIdentifierBytes("2.5.29.15");
+const BASIC_CONSTRAINTS = objectIdentifierBytes("2.5.29.19");
+
 export function readCertificate(der: Uint8Array): CertificateFacts | null {
-  const certificate = readElement(der);
-  if (certificate === null || certificate.tag !== TAG.sequence) return null;
-  if (certificate.encoded.length !== der.length) return null;
-  const toBeSigned = readElement(certificate.content);
-  if (toBeSigned === null || toBeSigned.tag !== TAG.sequence) return null;
-  const fields = readElements(toBeSigned.content);
+  const [toBeSigned] = elementsOf(fromDer(der), TAG.sequence) ?? [];
+  const fields = elementsOf(toBeSigned, TAG.sequence);
   if (fields === null) return null;
   // The version is left out in version 1.
-  if (fields[0]?.tag === 0xa0) fields.shift();
-  const [serial, , issuer, validity, subject, publicKeyInfo, ...rest] = fields;
-  if (serial?.tag !== TAG.integer || validity?.tag !== TAG.sequence) return null;
-  if (issuer?.tag !== TAG.sequence || subject?.tag !== TAG.sequence) return null;
-  if (publicKeyInfo?.tag !== TAG.sequence) return null;
-  const [notBefore, notAfter] = readElements(validity.content) ?? [];
-  const notBeforeSeconds = notBefore ? readTime(notBefore) : null;
-  const notAfterSeconds = notAfter ? readTime(notAfter) : null;
-  if (notBeforeSeconds === null || notAfterSeconds === null) return null;
-  const extensions = readExtensions(rest.find(({ tag }) => tag === 0xa3));
+  const [serial, , issuer, validity, subject, publicKeyInfo, ...rest] =
+    fields[0] !== undefined && tagOf(fields[0]) === VERSION_TAG ? fields.slice(1) : fields;
+  const serialBytes = contentOf(serial, TAG.integer);
+  const [notBefore, notAfter] = elementsOf(validity, TAG.sequence) ?? [];
+  const notBeforeSeconds = readTime(notBefore);
+  const notAfterSeconds = readTime(notAfter);
+  if (serialBytes === null || notBeforeSeconds === null || notAfterSeconds === null) return null;
+  const issuerName = encodedSequence(issuer);
+  const subjectName = encodedSequence(subject);
+  const keyInfo = encodedSequence(publicKeyInfo);
+  if (issuerName === null || subjectName === null || keyInfo === null) return null;
+  const extensions = readExtensions(rest.find((field) => tagOf(field) === EXTENSIONS_TAG));
   if (extensions === null) return null;
   return {
-    subject: subject.encoded,
-    selfIssued: equalBytes(subject.encoded, issuer.encoded),
-    serial: serial.content,
-    publicKeyInfo: publicKeyInfo.encoded,
+    subject: bytesOf(subjectName),
+    selfIssued: subjectName === issuerName,
+    serial: bytesOf(serialBytes),
+    publicKeyInfo: bytesOf(keyInfo),
     notBeforeSeconds,
     notAfterSeconds,
-    subjectKeyId: readWrapped(extensions.get("2.5.29.14"), TAG.octetString),
-    isAuthority: saysAuthority(extensions.get("2.5.29.19")),
-    maySignCertificates: saysCertificateSigning(extensions.get("2.5.29.15")),
+    subjectKeyId: readKeyIdentifier(extensions.get(SUBJECT_KEY_IDENTIFIER)),
+    isAuthority: saysAuthority(extensions.get(BASIC_CONSTRAINTS)),
+    maySignCertificates: saysCertificateSigning(extensions.get(KEY_USAGE)),
   };
 }
 
-function readExtensions(wrapper: DerElement | undefined): Map<string, Uint8Array> | null {
-  const extensions = new Map<string, Uint8Array>();
+/** The DER of a SEQUENCE: as it stood, because only DER is read. */
+function encodedSequence(value: Asn1 | undefined): string | null {
+  return elementsOf(value, TAG.sequence) === null ? null : derString(value!);
+}
+
+/** The values of the extensions by the content of their OIDs, or null where they are malformed or repeated. */
+function readExtensions(wrapper: Asn1 | undefined): Map<string, string> | null {
+  const extensions = new Map<string, string>();
   if (wrapper === undefined) return extensions;
-  const list = readElement(wrapper.content);
-  const entries = list?.tag === TAG.sequence ? readElements(list.content) : null;
+  const entries = elementsOf(elementsOf(wrapper, EXTENSIONS_TAG)?.[0], TAG.sequence);
   if (entries === null) return null;
   for (const entry of entries) {
-    const parts = readElements(entry.content);
-    const oid = parts?.[0]?.tag === TAG.objectIdentifier ? readObjectIdentifier(parts[0].content) : null;
-    const value = parts?.at(-1);
-    if (oid === null || value?.tag !== TAG.octetString || extensions.has(oid)) return null;
-    extensions.set(oid, value.content);
+    const parts = elementsOf(entry, TAG.sequence);
+    const oid = contentOf(parts?.[0], TAG.objectIdentifier);
+    const value = contentOf(parts?.at(-1), TAG.octetString);
+    if (oid === null || value === null || extensions.has(oid)) return null;
+    extensions.set(oid, value);
   }
   return extensions;
 }
 
-function readWrapped(value: Uint8Array | undefined, tag: number): Uint8Array | null {
-  const inner = value ? readElement(value) : null;
-  return inner?.tag === tag ? inner.content : null;
+function readKeyIdentifier(value: string | undefined): Uint8Array | null {
+  const identifier = value === undefined ? null : contentOf(fromDer(value), TAG.octetString);
+  return identifier === null ? null : bytesOf(identifier);
 }
 
-function saysAuthority(value: Uint8Array | undefined): boolean {
-  const content = readWrapped(value, TAG.sequence);
-  const first = content ? readElement(content) : null;
-  return first?.tag === TAG.boolean && first.content.length === 1 && first.content[0] !== 0;
+function saysAuthority(value: string | undefined): boolean {
+  const [cA] = (value === undefined ? null : elementsOf(fromDer(value), TAG.sequence)) ?? [];
+  return contentOf(cA, TAG.boolean) === "\xff";
 }
 
-function saysCertificateSigning(value: Uint8Array | undefined): boolean {
+function saysCertificateSigning(value: string | undefined): boolean {
   if (value === undefined) return true;
-  const bits = readWrapped(value, TAG.bitString);
+  const bits = contentOf(fromDer(value), TAG.bitString);
   // keyCertSign is bit 5, after the byte that counts unused bits.
-  return bits !== null && ((bits[1] ?? 0) & 0x04) !== 0;
+  return bits !== null && (bits.charCodeAt(1) & 0x04) !== 0;
 }

@@ -1,62 +1,62 @@
 /** PEM, the textual encoding of RFC 7468: blocks of base64 between BEGIN and END lines, anything else around them. */
+import untypedPem from "node-forge/lib/pem.js";
+import { binaryString, bytesOf } from "./asn1.ts";
 
 export interface PemBlock {
   readonly label: string;
-  /** The block's text from BEGIN to END, as it stood. */
+  /** The block from BEGIN to END, written anew and without the headers it may have had. */
   readonly text: string;
+  /** Its headers say so, as in keys that are encrypted the old way (RFC 1421 §4.6.1.1). */
+  readonly encrypted: boolean;
   readonly der: Uint8Array;
 }
 
+/** PEM files of a certificate authority take a few kilobytes. */
+export const MAX_PEM_LENGTH = 1024 * 1024;
+
 /** One block, in lines of 64 characters (§2). */
 export function encodePem(label: string, der: Uint8Array): string {
-  let binary = "";
-  for (let start = 0; start < der.length; start += 0x2000) {
-    binary += String.fromCharCode(...der.subarray(start, start + 0x2000));
-  }
-  const base64 = btoa(binary);
-  let body = "";
-  for (let start = 0; start < base64.length; start += 64) body += base64.slice(start, start + 64) + "\n";
-  return `-----BEGIN ${label}-----\n${body}-----END ${label}-----\n`;
+  return write(label, binaryString(der));
 }
 
 /**
- * Every whole block of a text, in order; text between blocks is explanation (§2) and skipped.
- * A block that never ends, ends as something else or is not base64 makes the whole text unreadable: null.
+ * Every block of a text, in order; text between blocks is explanation (§2) and skipped. A block that never
+ * ends, ends as something else or holds more than base64 makes the whole text unreadable: null.
  */
 export function decodePem(text: string): PemBlock[] | null {
-  const blocks: PemBlock[] = [];
-  let label: string | null = null;
-  let base64 = "";
-  let lines: string[] = [];
-  for (const line of text.split("\n")) {
-    const trimmed = line.trim();
-    if (label === null) {
-      if (!trimmed.startsWith("-----BEGIN ") || !trimmed.endsWith("-----")) continue;
-      label = trimmed.slice(11, -5);
-      base64 = "";
-      lines = [trimmed];
-    } else if (trimmed.startsWith("-----")) {
-      if (trimmed !== `-----END ${label}-----`) return null;
-      const der = decodeBase64(base64);
-      if (der === null) return null;
-      blocks.push({ label, text: [...lines, trimmed, ""].join("\n"), der });
-      label = null;
-    } else {
-      lines.push(trimmed);
-      // RFC 1421 headers stand in keys that are encrypted the old way; they are kept in the text alone.
-      if (!trimmed.includes(":")) base64 += trimmed;
-    }
-  }
-  return label === null ? blocks : null;
-}
-
-function decodeBase64(base64: string): Uint8Array | null {
+  if (text.length > MAX_PEM_LENGTH) return null;
+  const begun = text.split(BEGIN).length - 1;
+  if (begun === 0) return [];
   try {
-    const binary = atob(base64);
-    const bytes = new Uint8Array(binary.length);
-    for (let index = 0; index < binary.length; index++) bytes[index] = binary.charCodeAt(index);
-    return bytes;
+    const messages = pem.decode(text);
+    // Forge skips the blocks that it cannot read.
+    if (messages.length !== begun) return null;
+    return messages.map(({ type, procType, body }) => ({
+      label: type,
+      text: write(type, body),
+      encrypted: procType?.type.includes("ENCRYPTED") ?? false,
+      der: bytesOf(body),
+    }));
   } catch {
     return null;
   }
 }
+
+const BEGIN = "-----BEGIN ";
+
+function write(type: string, body: string): string {
+  return pem.encode({ type, body }).replaceAll("\r\n", "\n");
+}
+
+// What is used of node-forge, which comes without types. Bodies are binary strings.
+
+interface ForgePem {
+  encode(message: { readonly type: string; readonly body: string }): string;
+  decode(text: string): readonly {
+    readonly type: string;
+    readonly procType: { readonly type: string } | null;
+    readonly body: string;
+  }[];
+}
+
+const pem = untypedPem as ForgePem;

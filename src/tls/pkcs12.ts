@@ -1,22 +1,30 @@
 /**
- * A PKCS #12 truststore (RFC 7292): one certificate, no key. Hashes and the salt are arguments.
+ * A PKCS #12 truststore (RFC 7292): one certificate, no key. The salt is an argument.
  *
  * The certificate is public, so it is stored in the clear; the MAC under a published password is there
  * because readers ask for one, and guards against accidents only. SHA-1 is what every reader of the
  * last twenty years can check, and weakening a check that protects nothing costs nothing.
+ *
+ * `forge.pkcs12.toPkcs12Asn1` would take neither a certificate with an elliptic-curve key nor the
+ * attribute that Java asks for, so the structure is put together here, and only the MAC is its work.
  */
+import untypedHmac from "node-forge/lib/hmac.js";
+import untypedPkcs12 from "node-forge/lib/pkcs12.js";
+import untypedUtil from "node-forge/lib/util.js";
 import {
-  element,
+  type Asn1,
+  binaryString,
+  bmpString,
+  derString,
+  integer,
   nullValue,
   objectIdentifier,
   octetString,
   sequence,
   setOf,
-  smallInteger,
-  TAG,
   tagged,
-} from "./der.ts";
-import type { Hash } from "./certificate.ts";
+  toDer,
+} from "./asn1.ts";
 
 export interface Pkcs12Request {
   readonly certificate: Uint8Array;
@@ -24,8 +32,6 @@ export interface Pkcs12Request {
   readonly friendlyName: string;
   readonly password: string;
   readonly salt: Uint8Array;
-  readonly sha1: Hash;
-  readonly hmacSha1: (key: Uint8Array, message: Uint8Array) => Uint8Array;
 }
 
 const OID = {
@@ -40,55 +46,65 @@ const OID = {
 };
 
 const MAC_ITERATIONS = 2048;
+const MAC_KEY_BYTES = 20;
+/** What the derived bytes are for (Appendix B.3). */
+const MAC_KEY_ID = 3;
 
 export function buildTruststore(request: Pkcs12Request): Uint8Array {
   const bag = sequence(
     OID.certBag,
     tagged(0, sequence(OID.x509Certificate, tagged(0, octetString(request.certificate)))),
     setOf(
-      sequence(OID.friendlyName, setOf(element(TAG.bmpString, utf16(request.friendlyName)))),
+      sequence(OID.friendlyName, setOf(bmpString(request.friendlyName))),
       sequence(OID.trustedKeyUsage, setOf(OID.anyExtendedKeyUsage)),
     ),
   );
-  const authenticatedSafe = sequence(dataContent(sequence(bag)));
-  const mac = request.hmacSha1(macKey(request), authenticatedSafe);
-  return sequence(
-    smallInteger(3),
+  const authenticatedSafe = derString(sequence(dataContent(derString(sequence(bag)))));
+  return toDer(sequence(
+    integer(3),
     dataContent(authenticatedSafe),
     sequence(
-      sequence(sequence(OID.sha1, nullValue()), octetString(mac)),
+      sequence(sequence(OID.sha1, nullValue()), octetString(macOf(authenticatedSafe, request))),
       octetString(request.salt),
-      smallInteger(MAC_ITERATIONS),
+      integer(MAC_ITERATIONS),
     ),
-  );
+  ));
 }
 
-function dataContent(content: Uint8Array): Uint8Array {
+function dataContent(content: string): Asn1 {
   return sequence(OID.data, tagged(0, octetString(content)));
 }
 
-/** Appendix B.2 for a MAC key (ID 3): SHA-1 gives all 20 bytes in its first round. */
-function macKey({ password, salt, sha1 }: Pkcs12Request): Uint8Array {
-  const blockBytes = 64;
-  const diversifier = new Uint8Array(blockBytes).fill(3);
-  // Appendix B.1: UTF-16 with a final NUL.
-  const saltBlocks = repeated(salt, blockBytes);
-  const passwordBlocks = repeated(utf16(`${password}\0`), blockBytes);
-  let key = sha1(Uint8Array.from([...diversifier, ...saltBlocks, ...passwordBlocks]));
-  for (let iteration = 1; iteration < MAC_ITERATIONS; iteration++) key = sha1(key);
-  return key;
+function macOf(message: string, { password, salt }: Pkcs12Request): string {
+  const saltBuffer = util.createBuffer(binaryString(salt));
+  const mac = hmac.create();
+  mac.start("sha1", pkcs12.generateKey(password, saltBuffer, MAC_KEY_ID, MAC_ITERATIONS, MAC_KEY_BYTES));
+  mac.update(message);
+  return mac.getMac().getBytes();
 }
 
-function repeated(bytes: Uint8Array, blockBytes: number): Uint8Array {
-  const length = blockBytes * Math.ceil(bytes.length / blockBytes);
-  return Uint8Array.from({ length }, (_, index) => bytes[index % bytes.length]!);
+// What is used of node-forge, which comes without types.
+
+interface ForgeBuffer {
+  getBytes(): string;
 }
 
-function utf16(text: string): Uint8Array {
-  const bytes = new Uint8Array(text.length * 2);
-  for (let index = 0; index < text.length; index++) {
-    bytes[2 * index] = text.charCodeAt(index) >> 8;
-    bytes[2 * index + 1] = text.charCodeAt(index) & 0xff;
-  }
-  return bytes;
+interface ForgeMac {
+  start(hash: "sha1", key: ForgeBuffer): void;
+  update(message: string): void;
+  getMac(): ForgeBuffer;
 }
+
+interface ForgePkcs12 {
+  generateKey(
+    password: string,
+    salt: ForgeBuffer,
+    id: number,
+    iterations: number,
+    bytes: number,
+  ): ForgeBuffer;
+}
+
+const hmac = untypedHmac as { create(): ForgeMac };
+const pkcs12 = untypedPkcs12 as ForgePkcs12;
+const util = untypedUtil as { createBuffer(binary: string): ForgeBuffer };

@@ -13,7 +13,16 @@ import {
   type Signer,
 } from "../../src/tls/certificate.ts";
 import { readCertificate } from "../../src/tls/certificate_reader.ts";
-import { bitString, equalBytes, readElement, readElements, sequence } from "../../src/tls/der.ts";
+import {
+  bitString,
+  bytesOf,
+  contentOf,
+  elementsOf,
+  fromDer,
+  sequence,
+  TAG,
+  toDer,
+} from "../../src/tls/asn1.ts";
 import { type CertificateName, parseCertificateName } from "../../src/tls/names.ts";
 
 const NOW = Date.UTC(2026, 5, 15, 12) / 1000;
@@ -27,7 +36,7 @@ const signer: Signer = {
   sign: (message) => new Uint8Array(sign("sha256", message, privateKey)),
 };
 /** For what is read back without being verified. */
-const quickSigner: Signer = { algorithm: "ecdsa_sha256", sign: () => sequence() };
+const quickSigner: Signer = { algorithm: "ecdsa_sha256", sign: () => toDer(sequence()) };
 const serial = serialNumber(new Uint8Array(16).fill(0xab));
 
 function authority(options: { commonName?: string; nowSeconds?: number } = {}): Uint8Array {
@@ -69,15 +78,19 @@ function leaf(host: string, options: { keyKind?: "ec" | "rsa"; signer?: Signer }
   });
 }
 
+function hex(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 /** Extensions by their OID's last arcs: whether critical, and the value in hex. */
 function extensions(der: Uint8Array): Record<string, string> {
-  const fields = readElements(readElement(readElement(der)!.content)!.content)!;
-  const list = readElements(readElement(fields.at(-1)!.content)!.content)!;
-  return Object.fromEntries(list.map(({ content }) => {
-    const parts = readElements(content)!;
-    const oid = Array.from(parts[0]!.content).join(".");
-    const hex = Array.from(parts.at(-1)!.content, (byte) => byte.toString(16).padStart(2, "0")).join("");
-    return [oid, (parts.length === 3 ? "critical " : "") + hex];
+  const [toBeSigned] = elementsOf(fromDer(der), TAG.sequence)!;
+  const [list] = elementsOf(elementsOf(toBeSigned, TAG.sequence)!.at(-1), 0xa3)!;
+  return Object.fromEntries(elementsOf(list, TAG.sequence)!.map((entry) => {
+    const parts = elementsOf(entry, TAG.sequence)!;
+    const oid = bytesOf(contentOf(parts[0], TAG.objectIdentifier)!).join(".");
+    const value = hex(bytesOf(contentOf(parts.at(-1), TAG.octetString)!));
+    return [oid, (parts.length === 3 ? "critical " : "") + value];
   }));
 }
 
@@ -99,8 +112,8 @@ Deno.test("buildAuthority makes a self-signed CA of ten years that may issue lea
   assertEquals(facts.notBeforeSeconds, NOW - 3600);
   assertEquals(facts.notAfterSeconds, NOW - 3600 + 3652 * DAY - 1);
   assert(facts.isAuthority && facts.maySignCertificates && facts.selfIssued, "its facts say CA");
-  assert(equalBytes(facts.subjectKeyId!, keyIdentifier(publicKeyInfo, sha1)), "SKI is the SHA-1 of its key");
-  assert(equalBytes(facts.publicKeyInfo, publicKeyInfo), "it carries the key");
+  assertEquals(facts.subjectKeyId, keyIdentifier(publicKeyInfo, sha1));
+  assertEquals(facts.publicKeyInfo, publicKeyInfo);
   const found = extensions(der);
   assertEquals(found[BASIC_CONSTRAINTS], "critical 30060101ff020100");
   assertEquals(found[KEY_USAGE], "critical 03020106");
@@ -118,7 +131,7 @@ Deno.test("buildAuthority is a function of its arguments and takes names of 1 to
       signer: quickSigner,
       sha1,
     });
-  assert(equalBytes(made(), made()), "twice the same");
+  assertEquals(made(), made());
   assertThrows(() => authority({ commonName: "x".repeat(65) }));
   assertThrows(() => authority({ commonName: "" }));
 });
@@ -133,9 +146,7 @@ Deno.test("buildLeaf makes a server certificate that its CA verifies", () => {
   assertEquals(certificate.subject, "CN=www.example.com");
   assertEquals(certificate.subjectAltName, "DNS:www.example.com");
   const found = extensions(der);
-  const keyId = Array.from(keyIdentifier(publicKeyInfo, sha1), (b) => b.toString(16).padStart(2, "0")).join(
-    "",
-  );
+  const keyId = hex(keyIdentifier(publicKeyInfo, sha1));
   assertEquals(found, {
     [BASIC_CONSTRAINTS]: "critical 3000",
     [KEY_USAGE]: "critical 03020780",
@@ -200,15 +211,16 @@ Deno.test("serialNumber is positive, keeps its length and takes 16 to 20 random 
 });
 
 Deno.test("keyIdentifier hashes the key's bits alone", () => {
-  const info = sequence(sequence(), bitString(Uint8Array.of(1, 2, 3)));
+  const info = toDer(sequence(sequence(), bitString(Uint8Array.of(1, 2, 3))));
   assertEquals(keyIdentifier(info, (bytes) => bytes), Uint8Array.of(1, 2, 3));
-  assertThrows(() => keyIdentifier(sequence(), sha1));
+  assertThrows(() => keyIdentifier(toDer(sequence()), sha1));
 });
 
 Deno.test("each signature algorithm is written as its RFC says", () => {
-  const hex = (bytes: Uint8Array) => Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("");
   assertEquals(
-    Object.fromEntries(Object.entries(SIGNATURE_ALGORITHMS).map(([name, der]) => [name, hex(der)])),
+    Object.fromEntries(
+      Object.entries(SIGNATURE_ALGORITHMS).map(([name, value]) => [name, hex(toDer(value))]),
+    ),
     {
       ecdsa_sha256: "300a06082a8648ce3d040302",
       ecdsa_sha384: "300a06082a8648ce3d040303",
@@ -243,16 +255,11 @@ Deno.test("buildLeaf never throws for a name that was accepted, and names nothin
       });
       const facts = readCertificate(der);
       assert(facts !== null && !facts.isAuthority && !facts.maySignCertificates, "a leaf, readable");
-      const general = readElements(readElement(sanOf(der))!.content)!;
+      const general = elementsOf(fromDer(sanOf(der)), TAG.sequence)!;
       assertEquals(general.length, 1);
       const [only] = general;
-      if (name.kind === "ip") {
-        assertEquals(only!.tag, 0x87);
-        assertEquals(only!.content, name.address);
-      } else {
-        assertEquals(only!.tag, 0x82);
-        assertEquals(new TextDecoder().decode(only!.content), name.text);
-      }
+      if (name.kind === "ip") assertEquals(bytesOf(contentOf(only, 0x87)!), name.address);
+      else assertEquals(contentOf(only, 0x82), name.text);
       assertEquals(new X509Certificate(der).raw.length, der.length);
     }),
     { numRuns: 200 },
