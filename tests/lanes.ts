@@ -125,4 +125,11 @@ export const LANES: readonly Lane[] = [
     tools: ["curl"],
     files: ["tests/conformance/tool_kill_test.ts"],
   },
+  {
+    ...TOOL_LANE,
+    name: "descriptors",
+    protocols: ["http1"],
+    tools: ["curl"],
+    files: ["tests/conformance/tool_descriptors_test.ts"],
+  },
 ];

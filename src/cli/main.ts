@@ -4,6 +4,7 @@
  */
 import { loadSettings, settingsFromValues } from "../runtime/config/load.ts";
 import { nearest } from "../runtime/config/suggest.ts";
+import { descriptorLimit } from "../runtime/descriptors.ts";
 import { type KeptPermissions, NOTHING } from "../runtime/permissions.ts";
 import { MAIN_HELP } from "./help.ts";
 import { parseArguments } from "./options.ts";
@@ -63,6 +64,8 @@ export async function main(args: readonly string[], world: World = systemWorld()
       const near = nearest(name, Object.keys(COMMANDS));
       throw new UsageError(`unknown command ${JSON.stringify(name)} (did you mean ${JSON.stringify(near)}?)`);
     }
+    // Only a shell tells the limit, and `run` gives up running programs next.
+    if (name === "run" || name === "exec") descriptorLimit();
     world.dropPermissions(command.keep);
     return await command.run(named ? args.slice(1) : args, world);
   } catch (error) {

@@ -1,16 +1,40 @@
 /**
- * How many descriptors the process may have. Only Linux tells without a subprocess; elsewhere the
- * runtime raises the limit at start far beyond what `limits.max_flows` needs.
+ * How many descriptors the process may have. The runtime raises the limit at start as far as it may go, and
+ * tells nobody; Linux has it in a file that Deno shows only to a program that may do everything, and everywhere
+ * but on Windows (which has no such limit) a shell inherits it and says it.
  */
-export const LIMITS_FILE = "/proc/self/limits";
+const LIMITS_FILE = "/proc/self/limits";
 
-/** Null where the platform does not say. */
+let known: number | null = null;
+
+/**
+ * Null where there is no limit, or where neither the file nor a shell is ours to ask. Once known it stays known,
+ * so a program asks before it gives up running others.
+ */
 export function descriptorLimit(): number | null {
-  if (Deno.build.os !== "linux") return null;
+  if (Deno.build.os === "windows") return null;
+  known ??= limitOf(fromFile()) ?? limitOf(fromShell());
+  return known;
+}
+
+function limitOf(text: string | undefined): number | null {
+  return text === undefined || !/^\d+$/.test(text) ? null : Number(text);
+}
+
+function fromFile(): string | undefined {
+  if (Deno.build.os !== "linux") return undefined;
   try {
-    const match = /^Max open files\s+(\d+)/m.exec(Deno.readTextFileSync(LIMITS_FILE));
-    return match === null ? null : Number(match[1]);
+    return /^Max open files\s+(\d+)/m.exec(Deno.readTextFileSync(LIMITS_FILE))?.[1];
   } catch {
-    return null;
+    return undefined;
+  }
+}
+
+function fromShell(): string | undefined {
+  try {
+    const shell = new Deno.Command("sh", { args: ["-c", "ulimit -n"], stdin: "null", stderr: "null" });
+    return new TextDecoder().decode(shell.outputSync().stdout).trim();
+  } catch {
+    return undefined;
   }
 }

@@ -10,6 +10,8 @@ export interface ProxyOptions {
   readonly args?: readonly string[];
   /** TOML, written to a file of its own and given as `--config`. */
   readonly config?: string;
+  /** At most that many file descriptors (not on Windows). */
+  readonly descriptors?: number;
   /** Go on with the state and the log of an earlier proxy. */
   readonly folder?: LaneFolder;
 }
@@ -110,8 +112,11 @@ export class ProxyProcess {
       args.push("--config", path);
     }
     args.push(...options.args ?? []);
-    const child = new Deno.Command(Deno.execPath(), {
-      args,
+    const [program, ...programArgs] = options.descriptors === undefined
+      ? [Deno.execPath(), ...args]
+      : ["sh", "-c", `ulimit -n ${options.descriptors} && exec "$@"`, "sh", Deno.execPath(), ...args];
+    const child = new Deno.Command(program!, {
+      args: programArgs,
       env: denoEnvironment(),
       clearEnv: true,
       stdin: "null",

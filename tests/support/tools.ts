@@ -62,7 +62,9 @@ function isRunnable(path: string): boolean {
 
 /** The environment of this process for another Deno: it may need what leads it to its packages. */
 export function denoEnvironment(more: { readonly [name: string]: string } = {}): { [name: string]: string } {
-  const kept = Object.entries(Deno.env.toObject()).filter(([name]) => !name.startsWith("SOTH_MITM_"));
+  // `deno task` leaves INIT_CWD, and the proxy takes relative paths from there.
+  const kept = Object.entries(Deno.env.toObject())
+    .filter(([name]) => !name.startsWith("SOTH_MITM_") && name !== "INIT_CWD");
   return { ...Object.fromEntries(kept), NO_COLOR: "1", ...more };
 }
 
