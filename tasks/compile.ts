@@ -153,7 +153,14 @@ async function writeBuild(root: string): Promise<{ importMap: string; version: s
     `export const VERSION: string = ${JSON.stringify(manifest.version)};\n` +
       `export const COMMIT: string | null = ${JSON.stringify(madeFrom)};\n`,
   );
-  const imports = { ...manifest.imports, [`${root}${VERSION_MODULE}`]: `${root}dist/build/version.ts` };
+  // What deno.json implies, an import map has to say: a package's name is the way to its parts too.
+  const parts = Object.entries(manifest.imports).filter(([, target]) => target.startsWith("npm:"))
+    .map(([name, target]) => [`${name}/`, `${target.replace("npm:", "npm:/")}/`]);
+  const imports = {
+    ...Object.fromEntries(parts),
+    ...manifest.imports,
+    [`${root}${VERSION_MODULE}`]: `${root}dist/build/version.ts`,
+  };
   await Deno.writeTextFile("dist/build/import_map.json", JSON.stringify({ imports }, null, 2));
   return { importMap: "dist/build/import_map.json", version: `${manifest.version} (${madeFrom})` };
 }
@@ -216,11 +223,12 @@ async function main(): Promise<number> {
     const output = `dist/${outputName(target)}`;
     const made = await deno(compileArgs(importMap, output, ["--target", target]));
     if (made.code !== 0 && isBaseOutOfReach(made.stderr)) {
+      const said = made.stderr.split("\n").find((line) =>
+        /error sending request|Could not find denort/.test(line)
+      );
       console.error(
-        `${target}: the runtime base is out of reach: deno compile needs denort ${Deno.version.deno} for this target ` +
-          `from dl.deno.land; get there, or name a denort with DENORT_BIN. It said:\n${
-            made.stderr.trim().replace(/^/gm, "    ")
-          }`,
+        `${target}: the runtime base is out of reach. deno compile needs denort ${Deno.version.deno} for this target ` +
+          `from dl.deno.land; make that reachable, or name a denort with DENORT_BIN.\n    ${said?.trim()}`,
       );
       worst = Math.max(worst, 3);
       continue;
@@ -237,6 +245,7 @@ async function main(): Promise<number> {
       const { code, stdout } = await new Deno.Command(output, { args: ["--version"] }).output();
       const said = new TextDecoder().decode(stdout).trim();
       if (code !== 0 || !said.includes(version)) {
+        for (const path of [output, `${output}.sha256`]) await Deno.remove(path);
         console.error(
           `${target}: --version gave ${
             JSON.stringify(said)
