@@ -39,6 +39,8 @@ export class ForwardRouter implements Router {
   #serverOpen = false;
   #served = 0;
   #questionId = 0;
+  /** The question that is not answered yet. */
+  #asked: number | null = null;
 
   constructor(private readonly options: ForwardOptions) {}
 
@@ -71,7 +73,8 @@ export class ForwardRouter implements Router {
     context.serverPort = authority.port;
     this.#waiting = { head, authority, path };
     effects.record(connectReceivedEvent(formatAuthority(authority), head.method));
-    effects.decide(++this.#questionId, {
+    this.#asked = ++this.#questionId;
+    effects.decide(this.#asked, {
       flowId: context.flowId,
       clientAddr: context.clientAddr,
       authority,
@@ -94,7 +97,8 @@ export class ForwardRouter implements Router {
 
   decided(id: number, decision: Decision): void {
     const waiting = this.#waiting;
-    if (waiting === null || id !== this.#questionId) return;
+    if (waiting === null || id !== this.#asked) return;
+    this.#asked = null;
     this.options.effects.record(connectDecisionEvent(decision));
     if (decision.action === "block") {
       this.#waiting = null;

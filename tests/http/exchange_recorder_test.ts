@@ -1,0 +1,97 @@
+import { assert, assertEquals } from "@std/assert";
+import fc from "fast-check";
+import type { Attributes, FlowEvent } from "../../src/core/event.ts";
+import { BODY_SPAN_BYTES, ExchangeRecorder } from "../../src/http/exchange_recorder.ts";
+
+function record(bodyBytes: number, redact: string[] = []) {
+  const events: FlowEvent[] = [];
+  const recorder = new ExchangeRecorder(1, {
+    protocol: "http1",
+    streamKey: "h1:1",
+    capture: { bodyBytes, redactHeaders: new Set(redact) },
+    record: (event) => events.push(event),
+    now: 1_000,
+  });
+  const chunks = () =>
+    events.filter(({ kind }) => kind === "response_body_chunk").map(({ attributes }) => attributes);
+  return { recorder, events, chunks };
+}
+
+const size = (
+  { offset, bytes, data }: Attributes,
+) => [offset, bytes, (data as string | undefined)?.length ?? 0];
+
+Deno.test("ExchangeRecorder cuts a body into spans of 16 KiB and a remainder, and keeps data up to the limit", () => {
+  const { recorder, chunks } = record(20_000);
+  recorder.responseContent(new Uint8Array(3 * BODY_SPAN_BYTES + 5).fill(0x61));
+  assertEquals(chunks().length, 3);
+  recorder.responseFinished();
+  assertEquals(chunks().map(size), [
+    [0, BODY_SPAN_BYTES, BODY_SPAN_BYTES],
+    [BODY_SPAN_BYTES, BODY_SPAN_BYTES, 20_000 - BODY_SPAN_BYTES],
+    [2 * BODY_SPAN_BYTES, BODY_SPAN_BYTES, 0],
+    [3 * BODY_SPAN_BYTES, 5, 0],
+  ]);
+});
+
+Deno.test("capture.body_bytes: a body of exactly the limit is kept whole, one byte more is not, 0 keeps none", () => {
+  for (const [limit, length, kept] of [[10, 10, 10], [10, 11, 10], [0, 10, 0]] as const) {
+    const { recorder, chunks } = record(limit);
+    recorder.responseContent(new Uint8Array(length).fill(0x61));
+    recorder.complete("complete", 2_000);
+    assertEquals(chunks().map(size), [[0, length, kept]]);
+  }
+});
+
+Deno.test("ExchangeRecorder gives the same events however the content is cut, and keeps none of the memory it is given", () => {
+  const body = Uint8Array.from({ length: 2 * BODY_SPAN_BYTES + 100 }, (_, index) => 97 + index % 26);
+  const whole = record(BODY_SPAN_BYTES + 50);
+  whole.recorder.responseContent(body);
+  whole.recorder.complete("complete", 2_000);
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 1, max: 9000 }), { minLength: 1, maxLength: 12 }), (sizes) => {
+      const cut = record(BODY_SPAN_BYTES + 50);
+      for (let from = 0, at = 0; from < body.length; at++) {
+        const read = body.slice(from, from + sizes[at % sizes.length]!);
+        cut.recorder.responseContent(read);
+        from += read.length;
+        read.fill(0);
+      }
+      cut.recorder.complete("complete", 2_000);
+      assertEquals(cut.events, whole.events);
+    }),
+  );
+});
+
+Deno.test("ExchangeRecorder redacts before it records, and completes once", () => {
+  const { recorder, events } = record(0, ["authorization"]);
+  recorder.requestHead({
+    method: "GET",
+    target: "/",
+    scheme: "https",
+    authority: "a.test",
+    version: "HTTP/1.1",
+    fields: [["Authorization", "secret"]],
+    headBytes: 30,
+  });
+  recorder.responseHead({ status: 103, version: "HTTP/1.1", fields: [], headBytes: 20 }, 1_500);
+  recorder.responseHead({ status: 200, version: "HTTP/1.1", fields: [], headBytes: 25 }, 1_700);
+  recorder.complete("server_aborted", 2_000, { by: "server", code: "truncated_message", detail: "cut" });
+  recorder.complete("complete", 3_000);
+  assert(!JSON.stringify(events).includes("secret"));
+  assertEquals(events.map(({ kind }) => kind), [
+    "request_headers",
+    "response_headers",
+    "response_headers",
+    "exchange_completed",
+  ]);
+  assertEquals([events[1]!.attributes.interim, events[2]!.attributes.interim], [true, undefined]);
+  const { duration_ns, ttfb_ns, outcome, response_head_bytes, error_code } = events[3]!.attributes;
+  assertEquals([duration_ns, ttfb_ns, outcome, response_head_bytes, error_code], [
+    1_000,
+    500,
+    "server_aborted",
+    45,
+    "truncated_message",
+  ]);
+});

@@ -1,0 +1,37 @@
+import { assertEquals } from "@std/assert";
+import {
+  connectDecisionEvent,
+  connectReceivedEvent,
+  handshakeFailedEvent,
+  handshakeSucceededEvent,
+  streamClosedEvent,
+} from "../../src/proxy/events.ts";
+
+Deno.test("the events of a flow are built with sorted attributes and without what is not known", () => {
+  const secured = { alpn: null, version: "TLSv1.3", cipher: "X" };
+  const closed = { protocol: "tunnel", bytesFromClient: 1, bytesFromServer: 2, durationNs: 3 } as const;
+  const events = [
+    connectReceivedEvent("a.test:443", "CONNECT"),
+    connectDecisionEvent({ action: "block", reason: "rule", ruleId: "r" }, "b.test"),
+    connectDecisionEvent({ action: "tunnel", reason: "default", ruleId: null }),
+    handshakeSucceededEvent("server", secured),
+    handshakeSucceededEvent("client", { ...secured, certCache: "hit" }),
+    handshakeFailedEvent({
+      side: "client",
+      normalizedReason: "unknown_ca",
+      rawProviderError: "X: y",
+      sourceConfidence: "authoritative",
+      host: "a.test",
+      hostFailures: { reason: 1, total: 2 },
+    }),
+    streamClosedEvent({ ...closed, reason: "complete", detail: undefined }),
+    streamClosedEvent({ ...closed, reason: "blocked", detail: "why" }),
+  ];
+  for (const { attributes } of events) {
+    assertEquals(Object.keys(attributes), Object.keys(attributes).sort());
+    assertEquals(Object.values(attributes).includes(undefined as never), false);
+  }
+  assertEquals(Object.keys(events[2]!.attributes), ["action", "reason"]);
+  assertEquals(events[4]!.attributes.cert_cache, "hit");
+  assertEquals(events[6]!.attributes.reason_detail, undefined);
+});
