@@ -58,9 +58,20 @@ export interface World {
   bug(error: unknown): void;
 }
 
-/** After `close`, how long what is pending may take to reach a peer that still reads. */
+/** A connection that was given up may flush as long as its peer takes some of it in each such time … */
 const LINGER_MS = 2_000;
+/** … but no longer than this, however little it takes. */
+const LINGER_MAX_MS = 60_000;
 const LINGER = TIMERS.length;
+
+/** A connection that was given up and is not closed yet. */
+interface Leaving {
+  readonly conn: Conn;
+  readonly until: Instant;
+  /** When it was last looked at. */
+  pendingBytes: number;
+  destroyed: boolean;
+}
 
 interface SideState {
   conn: Conn | null;
@@ -82,6 +93,7 @@ export class FlowDriver implements Effects, DeadlineOwner {
   #counted = 0;
   #waiting = false;
   #gone = false;
+  #leaving: readonly Leaving[] = [];
   #target: Authority | null = null;
   #cancelPending: (() => void) | null = null;
 
@@ -107,8 +119,7 @@ export class FlowDriver implements Effects, DeadlineOwner {
 
   abort(): void {
     this.#input((now) => this.session.abort(now));
-    this.#client.conn?.destroy();
-    this.#server.conn?.destroy();
+    for (const { conn } of this.#leaving) conn.destroy();
   }
 
   expire(now: Instant): void {
@@ -119,8 +130,7 @@ export class FlowDriver implements Effects, DeadlineOwner {
     }
     if (this.#deadlines[LINGER]! <= now) {
       this.#deadlines[LINGER] = Infinity;
-      this.#client.conn?.destroy();
-      this.#server.conn?.destroy();
+      this.#checkLeaving(now);
     }
     this.#updateNextDeadline();
   }
@@ -150,13 +160,7 @@ export class FlowDriver implements Effects, DeadlineOwner {
     this.#cancelPending = null;
     const conn = this.#server.conn;
     if (conn === null) return;
-    this.#server.conn = null;
-    conn.handler = IGNORE_EVENTS;
-    if (conn.pendingBytes === 0) conn.destroy();
-    else {
-      conn.handler = { ...IGNORE_EVENTS, onDrain: () => conn.destroy() };
-      conn.end();
-    }
+    this.#letGo(this.#server, conn, false);
   }
 
   secureServer(options: SecureServer): void {
@@ -232,45 +236,64 @@ export class FlowDriver implements Effects, DeadlineOwner {
     this.closed = true;
     this.#cancelPending?.();
     this.#cancelPending = null;
-    this.#deadlines.fill(Infinity);
-    this.nextDeadline = Infinity;
+    this.#deadlines.fill(Infinity, 0, LINGER);
+    this.#updateNextDeadline();
     this.world.sessionClosed(this);
-    this.#linger("server");
-    this.#linger("client");
-    if (this.#goneWhenBothClosed()) return;
-    this.#deadlines[LINGER] = addMilliseconds(this.world.now(), LINGER_MS);
-    this.nextDeadline = this.#deadlines[LINGER]!;
-    this.world.deadlines.moved(this.nextDeadline);
+    if (this.#server.conn !== null) this.#letGo(this.#server, this.#server.conn, false);
+    if (this.#client.conn !== null) this.#letGo(this.#client, this.#client.conn, true);
+    this.#goneWhenClosed();
   }
 
-  /** Lets pending bytes out and discards what still comes, so that no reset overtakes an answer. */
-  #linger(side: Side): void {
-    const conn = this.#side(side).conn;
-    if (conn === null) return;
+  /**
+   * Gives a connection up: what is pending still goes out, and what still comes is discarded, so that no reset
+   * overtakes an answer. `awaitsEnd`: its peer is given the time to end, too.
+   */
+  #letGo(side: SideState, conn: Conn, awaitsEnd: boolean): void {
+    side.conn = null;
+    const now = this.world.now();
+    const until = addMilliseconds(now, LINGER_MAX_MS);
+    this.#leaving = [...this.#leaving, { conn, until, pendingBytes: conn.pendingBytes, destroyed: false }];
     conn.handler = {
-      onData() {},
-      onEnd: () => conn.destroy(),
-      onDrain: () => {
-        if (side === "server" || this.#side(side).ended) conn.destroy();
+      ...IGNORE_EVENTS,
+      onEnd: () => {
+        if (conn.pendingBytes === 0) conn.destroy();
       },
-      onFault() {},
       onClosed: () => {
-        this.#side(side).conn = null;
-        this.#goneWhenBothClosed();
+        this.#leaving = this.#leaving.filter((leaving) => leaving.conn !== conn);
+        this.#goneWhenClosed();
       },
     };
-    if (conn.pendingBytes === 0 && (side === "server" || this.#side(side).ended)) {
-      conn.end();
-      // Both directions are over, or nobody waits for the rest.
-      if (side === "server") conn.destroy();
-    } else {
-      conn.end();
-    }
+    conn.end();
     conn.setReading(true);
+    if (!awaitsEnd && conn.pendingBytes === 0) conn.destroy();
+    if (this.#deadlines[LINGER] === Infinity) this.#armLinger(now);
   }
 
-  #goneWhenBothClosed(): boolean {
-    if (!this.closed || this.#client.conn !== null || this.#server.conn !== null) return false;
+  #checkLeaving(now: Instant): void {
+    // One that was destroyed and still did not tell that it is closed had told so before it was given up.
+    this.#leaving = this.#leaving.filter(({ destroyed }) => !destroyed);
+    for (const leaving of this.#leaving) {
+      const { conn } = leaving;
+      leaving.destroyed = conn.pendingBytes >= leaving.pendingBytes || now >= leaving.until;
+      leaving.pendingBytes = conn.pendingBytes;
+      if (leaving.destroyed) conn.destroy();
+    }
+    if (this.#goneWhenClosed()) return;
+    this.#settleBudget();
+    if (this.#leaving.length > 0) this.#armLinger(now);
+  }
+
+  #armLinger(now: Instant): void {
+    const at = addMilliseconds(now, LINGER_MS);
+    this.#deadlines[LINGER] = at;
+    if (at >= this.nextDeadline) return;
+    this.nextDeadline = at;
+    this.world.deadlines.moved(at);
+  }
+
+  #goneWhenClosed(): boolean {
+    if (!this.closed || this.#leaving.length > 0) return false;
+    if (this.#client.conn !== null || this.#server.conn !== null) return false;
     if (this.#gone) return true;
     this.#gone = true;
     this.#settleBudget();
@@ -329,7 +352,7 @@ export class FlowDriver implements Effects, DeadlineOwner {
       onFault: (fault) => this.#input((now) => this.session.failed(side, fault, now)),
       onClosed: () => {
         if (this.#side(side).conn === conn) this.#side(side).conn = null;
-        this.#goneWhenBothClosed();
+        this.#goneWhenClosed();
       },
     };
   }
@@ -380,7 +403,8 @@ export class FlowDriver implements Effects, DeadlineOwner {
 
   #settleBudget(): void {
     const held = this.closed ? 0 : this.session.heldBytes;
-    const total = held + (this.#client.conn?.pendingBytes ?? 0) + (this.#server.conn?.pendingBytes ?? 0);
+    let total = held + (this.#client.conn?.pendingBytes ?? 0) + (this.#server.conn?.pendingBytes ?? 0);
+    for (const { conn } of this.#leaving) total += conn.pendingBytes;
     if (total === this.#counted) return;
     const delta = total - this.#counted;
     this.#counted = total;
