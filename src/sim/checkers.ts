@@ -98,8 +98,9 @@ function bytes_delivered(world: SimWorld, report: (detail: string) => void): voi
   for (const flow of world.flows) {
     if (reasonOf(flow) !== "complete") continue;
     for (const conn of [flow.client, ...flow.servers]) {
-      // A peer that aborted, or that the link was cut from, has no claim to the rest.
-      if (conn.peer.end.isClosed || conn.peer.wasReset || conn.end.wasReset) continue;
+      // A peer that aborted, that does not read, or that the link was cut from, has no claim to the rest.
+      const { end, wasReset } = conn.peer;
+      if (end.isClosed || wasReset || !end.isReading || conn.end.wasReset) continue;
       const written = bytesOf(conn.raw.writtenParts);
       const read = bytesOf(conn.peerReads.receivedParts);
       if (written === read) continue;
@@ -113,6 +114,8 @@ function bytes_delivered(world: SimWorld, report: (detail: string) => void): voi
 function right_answers(world: SimWorld, report: (detail: string) => void): void {
   for (const flow of world.flows) {
     const { id, plan, outcome, mismatches } = flow;
+    // Nobody planned what comes after an end.
+    if ([flow.client, ...flow.servers].some(({ end }) => end.heardLateData)) continue;
     for (const { detail } of mismatches) report(`flow ${id} (${plan.name}): a server got ${detail}`);
     if (outcome !== null && outcome !== "done" && outcome.kind === "mismatch") {
       report(`flow ${id} (${plan.name}): the client got ${outcome.detail}`);

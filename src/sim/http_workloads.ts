@@ -26,6 +26,7 @@ import {
   requestHead,
 } from "./messages.ts";
 import type { Random } from "./random.ts";
+import { unlessClosed } from "./script.ts";
 
 const NOTHING = new Uint8Array(0);
 type Transport = "tls" | "clear" | "forward";
@@ -416,7 +417,10 @@ class Places {
   }
 
   next(): Place {
-    const server = this.#random.below(this.hosts.length);
+    return this.at(this.#random.below(this.hosts.length));
+  }
+
+  at(server: number): Place {
     const authority = this.authorities[server]!;
     const isDefaultPort = this.transport === "forward" && authority.endsWith(":80");
     return {
@@ -468,5 +472,44 @@ export function saidAtOnce(planner: Planner): FlowPlan {
       ends("client"),
       ...all.filter((turn) => turn.by !== "client"),
     ], "ends"),
+  };
+}
+
+/** A server that answers early and reads no more, while the client goes on to another server. */
+export function answersAndStopsReading(planner: Planner): FlowPlan {
+  const { random } = planner;
+  const places = new Places(planner, "forward", 2);
+  const [first, second] = [places.at(0), places.at(1)];
+  // On a narrow link a little more than the network takes, and less than makes the proxy stop reading.
+  const body = random.bytes(random.between(4_000, 4_900));
+  const asks = requestHead("POST", first, "HTTP/1.1", [["Content-Length", `${body.length + 5}`]], random);
+  const begin = join(asks.arrives, latin1("begin"));
+  const early = head("HTTP/1.1 204 No Content", []);
+  const answer = says("server", early);
+  const before = says("client", join(asks.bytes, latin1("begin")), 0, begin);
+  const after = planExchange("get", second, random);
+  const plan = httpFlow(planner, places, {
+    name: "a server that answers and stops reading",
+    turns: [before, answer, ...after.turns],
+    clientTurns: [before, answer, says("client", body), ...after.turns],
+    exchanges: [after],
+    farewell: "ends",
+    // While bytes for the deaf server are pending, the client is not read.
+    reasons: ["complete", "idle_timeout"],
+  });
+  const deaf: ServerPlan = {
+    dial: "accepts",
+    isOver: () => true,
+    *script(peer) {
+      yield* peer.expect(begin);
+      peer.end.setReading(false);
+      yield* peer.send(early);
+    },
+  };
+  const other = { ...plan.servers.get(places.authorities[1]!)!, isOver: () => true };
+  return {
+    ...plan,
+    client: (peer) => unlessClosed(plan.client(peer)),
+    servers: new Map([[places.authorities[0]!, deaf], [places.authorities[1]!, other]]),
   };
 }

@@ -87,6 +87,7 @@ export class LinkEnd implements Conn {
   wasReset = false;
   /** What comes after the peer's end: no network does that, but a session must take it. */
   lateData: Uint8Array | null = null;
+  heardLateData = false;
   #congested = false;
   #ended = false;
 
@@ -160,7 +161,9 @@ export class LinkEnd implements Conn {
     const { lateData } = this;
     if (lateData === null) return;
     this.link.clock.after(1, () => {
-      if (!this.isClosed) this.delivered(lateData.slice());
+      if (this.isClosed) return;
+      this.heardLateData = true;
+      this.delivered(lateData.slice());
     });
   }
 

@@ -15,6 +15,7 @@ export const MILD_FAULTS = [
   "delay",
   "congestion",
   "drip",
+  "sip",
   "slow_policy",
   "slow_dial",
   "full_log",
@@ -85,10 +86,14 @@ export function patienceMs({ timeouts }: SimOptions): number {
   return 2 * Object.values(timeouts).reduce((sum, timeout) => sum + timeout, 0) + 60_000;
 }
 
+/** What a slow reader takes at a time. */
+export const SIP_BYTES = 8_192;
+
 /** What a link is like in the phase of faults. */
 export function linkConditions(options: SimOptions, random: Random, isHarsh: boolean): LinkConditions {
   const has = (fault: Fault) => options.faults.has(fault) && random.chance(0.7);
   const isCongested = has("congestion");
+  const sips = has("sip");
   const stalls = isHarsh && has("stall");
   return {
     segmentBytesMax: has("split") ? random.pick([1, 3, 20, 300]) : CALM.segmentBytesMax,
@@ -96,7 +101,8 @@ export function linkConditions(options: SimOptions, random: Random, isHarsh: boo
     mergeMsMax: has("merge") ? random.pick([1, 20]) : 0,
     stallChance: stalls ? 0.05 : 0,
     stallMsMax: stalls ? random.pick([500, 5_000, 20_000]) : 0,
-    capacityBytes: isCongested ? random.pick([4_096, 30_000]) : CALM.capacityBytes,
+    // Whoever sips empties the kernel's buffer at each turn.
+    capacityBytes: sips ? SIP_BYTES : isCongested ? random.pick([4_096, 30_000]) : CALM.capacityBytes,
     highWaterBytes: isCongested ? random.pick([1_000, 16_384]) : CALM.highWaterBytes,
   };
 }

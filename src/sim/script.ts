@@ -24,6 +24,15 @@ export class Deviation extends Error {
   }
 }
 
+/** A script that may as well be cut short by the proxy. */
+export function* unlessClosed(script: Script): Script {
+  try {
+    yield* script;
+  } catch (error) {
+    if (!(error instanceof Deviation) || error.kind === "mismatch") throw error;
+  }
+}
+
 /** How a peer lets go of bytes: all at once, or a few at a time. */
 export interface Pace {
   readonly bytes: number;
@@ -37,6 +46,8 @@ export class Peer implements ConnHandler {
   wasReset = false;
   closed = false;
   pace: Pace | null = null;
+  /** Rests for so long after each read: a slow reader. */
+  sipEveryMs = 0;
   /** Whether bytes pass through the stand-in for TLS. */
   secure = false;
   #read: Uint8Array = new Uint8Array(0);
@@ -261,6 +272,10 @@ export class Peer implements ConnHandler {
     }
     this.#read.set(this.secure ? veil(data) : data, this.#start + this.#length);
     this.#length += data.length;
+    if (this.sipEveryMs > 0) {
+      this.end.setReading(false);
+      this.clock.after(this.sipEveryMs, () => this.end.setReading(true));
+    }
     this.wake();
   }
 

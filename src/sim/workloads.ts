@@ -14,6 +14,7 @@ import {
 } from "./connect_workloads.ts";
 import type { FlowPlan, Planner } from "./flow_plan.ts";
 import {
+  answersAndStopsReading,
   badRequest,
   badRequestBody,
   badResponse,
@@ -37,6 +38,7 @@ export const WORKLOADS = {
   connect_after_forward: connectAfterForward,
   server_lets_go: serverLetsGo,
   silent_exchange: silentExchange,
+  answers_and_stops_reading: answersAndStopsReading,
   tunnel,
   tunnel_said_at_once: tunnelSaidAtOnce,
   refused_connect: refusedConnect,

@@ -16,7 +16,7 @@ import { SimClock, SimTimer } from "./clock.ts";
 import { watched } from "./contract.ts";
 import type { FlowPlan } from "./flow_plan.ts";
 import { CALM, Link, type LinkEnd, type Tap } from "./link.ts";
-import { type Fault, linkConditions, type SimOptions } from "./options.ts";
+import { type Fault, linkConditions, type SimOptions, SIP_BYTES } from "./options.ts";
 import { Random } from "./random.ts";
 import { Deviation, Peer, type Script } from "./script.ts";
 import { SimLog } from "./sim_log.ts";
@@ -186,6 +186,7 @@ export class SimWorld implements World {
     for (const { conn } of this.#byEnd.values()) {
       conn.end.lateData = null;
       conn.peer.pace = null;
+      conn.peer.sipEveryMs = 0;
       conn.peer.end.setReading(true);
     }
   }
@@ -362,6 +363,7 @@ export class SimWorld implements World {
   ): void {
     const { random } = flow;
     const { peer } = conn;
+    if (!this.#calm && link.conditions.capacityBytes === SIP_BYTES) peer.sipEveryMs = random.between(50, 400);
     const happens = (fault: Fault) => !this.#calm && flow.faults.has(fault) && random.chance(0.4);
     if (happens("break")) link.breakAfterBytes = random.below(random.pick([500, 5_000, 50_000]));
     if (happens("late_data")) conn.end.lateData = random.bytes(random.between(1, 50));
