@@ -41,7 +41,7 @@ Deno.test("loadSettings prefers flag to environment to file to default, and says
   await withFiles({ "c.toml": '[policy]\ndefault = "tunnel"\n' }, async (cwd) => {
     const steps: [Partial<LoadOptions>, string, string, string][] = [
       [{}, "intercept", "default", ""],
-      [{ configPath: "c.toml" }, "tunnel", "file", "c.toml:2"],
+      [{ configPath: "c.toml" }, "tunnel", "file", "c.toml"],
       [
         { configPath: "c.toml", env: { ...ENVIRONMENT, SOTH_MITM_POLICY_DEFAULT: "block" } },
         "block",
@@ -88,7 +88,7 @@ Deno.test("loadSettings puts rules of flags before rules of the file, in the ord
     ]);
     assertEquals(origins.get("policy.rules"), {
       source: "flag",
-      name: "--tunnel --intercept, then c.toml:1",
+      name: "--tunnel --intercept, then c.toml",
     });
   });
 });
@@ -163,7 +163,7 @@ Deno.test("loadSettings resolves paths of a file against the file, of flags and 
   );
 });
 
-Deno.test("loadSettings reports everything that is wrong at once, each with file, line, key, found and allowed", async () => {
+Deno.test("loadSettings reports everything that is wrong at once, each with file, key, found and allowed", async () => {
   await withFiles({
     "c.toml": [
       'listen = ["nowhere"]',
@@ -184,13 +184,23 @@ Deno.test("loadSettings reports everything that is wrong at once, each with file
     });
     assertEquals(message.split("\n"), [
       "the configuration has 7 errors:",
-      '  c.toml:1: listen[0]: found "nowhere": it has no port; allowed: host:port, [v6]:port or unix:/path, such as "127.0.0.1:8080"',
-      '  c.toml:3: tls.profile: found "strikt"; allowed: "strict", "default", "compat" (did you mean "strict"?)',
-      '  c.toml:4: tls.profil: unknown key (did you mean "tls.profile"?)',
-      '  c.toml:6: timeouts.head: found 30; allowed: 1ms to 1h, such as "500ms", "30s", "5m", "2h", "1d"',
-      '  c.toml:8: limits.flow_buffer_bytes: found 1; allowed: 16KiB to 1GiB, a number of bytes or a text such as "64KiB", "1MiB", "10kB"',
+      '  c.toml: listen[0]: found "nowhere": it has no port; allowed: host:port, [v6]:port or unix:/path, such as "127.0.0.1:8080"',
+      '  c.toml: tls.profile: found "strikt"; allowed: "strict", "default", "compat" (did you mean "strict"?)',
+      '  c.toml: tls.profil: unknown key (did you mean "tls.profile"?)',
+      '  c.toml: timeouts.head: found 30; allowed: 1ms to 1h, such as "500ms", "30s", "5m", "2h", "1d"',
+      '  c.toml: limits.flow_buffer_bytes: found 1; allowed: 16KiB to 1GiB, a number of bytes or a text such as "64KiB", "1MiB", "10kB"',
       '  SOTH_MITM_LIMITS_MAX_FLOWS: limits.max_flows: found "none"; allowed: 1 to 1000000, a whole number',
       '  --default: policy.default: found "drop"; allowed: "intercept", "tunnel", "block" (did you mean "block"?)',
+    ]);
+  });
+});
+
+Deno.test("loadSettings says on which line of a JSON file a wrong value stands", async () => {
+  await withFiles({ "c.json": '{\n"tls": {\n"profile": "strikt",\n"profil": 1}}' }, async (cwd) => {
+    assertEquals((await messageOf({ cwd, configPath: "c.json" })).split("\n"), [
+      "the configuration has 2 errors:",
+      '  c.json:3: tls.profile: found "strikt"; allowed: "strict", "default", "compat" (did you mean "strict"?)',
+      '  c.json:4: tls.profil: unknown key (did you mean "tls.profile"?)',
     ]);
   });
 });
@@ -204,6 +214,8 @@ Deno.test("loadSettings refuses unknown keys, sections and variables with the ne
     ["[http]\nhttp2_enabled = true", "http.http2_enabled: unknown key"],
     ["tls = 1", "tls: found 1; allowed: a table of settings"],
     ["__proto__ = 1", "__proto__: unknown key"],
+    ["[tls]\n__proto__.profile = 1", "tls.__proto__: unknown key"],
+    ["[limits]\nmax_flows = 2026-01-01", "limits.max_flows: found a date or time; allowed: 1 to 1000000"],
     ['[tls]\nprofile.x = "strict"', "tls.profile: found a table"],
     ['"$schema" = "x"', "$schema: unknown key"],
   ];
@@ -224,11 +236,11 @@ Deno.test("loadSettings gives line and column of a syntax error", async () => {
     async (cwd) => {
       assertEquals(
         await messageOf({ cwd, configPath: "c.toml" }),
-        "c.toml:2: column 5: found the end of the line where the header needs its ]",
+        'c.toml:2: column 5: illegal character in key; found "[tls"',
       );
       assertEquals(
         await messageOf({ cwd, configPath: "c.json" }),
-        "c.json:2: column 8: JSON has no trailing commas; a .jsonc file may have them",
+        'c.json:3: column 1: found "}" after a ","; JSON has no trailing commas, a .jsonc file may have them',
       );
       assertStringIncludes(await messageOf({ cwd, configPath: "c.jsonc" }), "c.jsonc:3: column 2: ");
     },

@@ -1,7 +1,8 @@
-/** Reads one configuration file: its name decides the format, and what it may cost is bounded. */
-import { parseJson } from "./json.ts";
+/**
+ * Reads one configuration file: its name decides the format, and what it may cost is bounded. Parsers are
+ * imported when there is something to parse, so that a proxy without a file starts without them.
+ */
 import { type ConfigNode, describeNode, type SyntaxProblem } from "./node.ts";
-import { parseToml } from "./toml.ts";
 
 export const CONFIG_FILE_BYTES_MAX = 1024 * 1024;
 
@@ -18,13 +19,15 @@ export async function readConfigFile(path: string): Promise<ConfigFile> {
   } catch (error) {
     return refuse(explain(error, path));
   }
-  return parseConfigText(text, format);
+  return await parseConfigText(text, format);
 }
 
-export type ConfigFormat = "toml" | "json" | "jsonc";
+type ConfigFormat = "toml" | "json" | "jsonc";
 
-export function parseConfigText(text: string, format: ConfigFormat): ConfigFile {
-  const root = format === "toml" ? parseToml(text) : parseJson(text, { comments: format === "jsonc" });
+async function parseConfigText(text: string, format: ConfigFormat): Promise<ConfigFile> {
+  const root = format === "toml"
+    ? (await import("./toml.ts")).parseToml(text)
+    : (await import("./json.ts")).parseJson(text, { comments: format === "jsonc" });
   if (root.type === "syntax_problem") return refuse(describeSyntax(root), root.line);
   if (root.type !== "table") {
     return refuse(`found ${describeNode(root)}; allowed: an object of settings`, root.line);

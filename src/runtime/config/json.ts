@@ -1,132 +1,105 @@
 /**
- * JSON (RFC 8259), and JSONC on request: comments and trailing commas. Gives the same nodes as the TOML
- * parser, with lines. Two equal names in an object are an error here, since one of them would be lost.
+ * JSON (RFC 8259), and JSONC on request, through jsonc-parser, as nodes with their lines. What the library
+ * leaves open is closed here: two equal names in an object are an error, since one of them would be lost,
+ * and nesting is bounded.
  */
-import { type ConfigNode, DEPTH_MAX, type SyntaxProblem } from "./node.ts";
-import { problemAt, SyntaxFailure, TextCursor } from "./text_cursor.ts";
+import { printParseErrorCode, visit } from "jsonc-parser";
+import { type ConfigNode, DEPTH_MAX, nodeFromValue, quote, type SyntaxProblem } from "./node.ts";
 
 export interface JsonOptions {
   /** JSONC: `//` and `/* … *\/` comments, a comma before a closing bracket. */
   readonly comments: boolean;
 }
 
-export function parseJson(text: string, options: JsonOptions): ConfigNode | SyntaxProblem {
-  const cursor = new TextCursor(text);
+/** Ends the visit at the first problem; caught at the one entry, which gives the problem as a value. */
+class Stop extends Error {
+  constructor(readonly problem: SyntaxProblem) {
+    super(problem.detail);
+  }
+}
+
+type Container =
+  | { readonly type: "table"; readonly line: number; readonly entries: Map<string, ConfigNode> }
+  | { readonly type: "list"; readonly line: number; readonly items: ConfigNode[] };
+
+export function parseJson(text: string, { comments }: JsonOptions): ConfigNode | SyntaxProblem {
+  const open: { readonly container: Container; name: string }[] = [];
+  let root: ConfigNode = { type: "other", line: 1, text: "nothing" };
+  // The library counts lines and columns from 0. It goes on after an error; the first is what a person mends.
+  const stop = (line: number, column: number, detail: string): never => {
+    throw new Stop({ type: "syntax_problem", line: line + 1, column: column + 1, detail });
+  };
+  const add = (node: ConfigNode) => {
+    const parent = open.at(-1);
+    if (parent === undefined) root = node;
+    else if (parent.container.type === "list") parent.container.items.push(node);
+    else parent.container.entries.set(parent.name, node);
+  };
+  const begin = (container: Container, line: number, column: number) => {
+    if (open.length > DEPTH_MAX) stop(line, column, `values nested more than ${DEPTH_MAX} deep`);
+    add(container);
+    open.push({ container, name: "" });
+  };
   try {
-    skipSpace(cursor, options);
-    const node = parseValue(cursor, options, 0);
-    skipSpace(cursor, options);
-    if (!cursor.ended) cursor.fail(`found ${cursor.describeHere()} after the end of the value`);
-    return node;
+    visit(text, {
+      onObjectBegin: (_offset, _length, line, column) =>
+        begin({ type: "table", line: line + 1, entries: new Map() }, line, column),
+      onArrayBegin: (_offset, _length, line, column) =>
+        begin({ type: "list", line: line + 1, items: [] }, line, column),
+      onObjectEnd: () => void open.pop(),
+      onArrayEnd: () => void open.pop(),
+      onObjectProperty(name, _offset, _length, line, column) {
+        const parent = open.at(-1);
+        if (parent?.container.type !== "table") return;
+        const first = parent.container.entries.get(name);
+        if (first !== undefined) stop(line, column, `${quote(name)} is already set in line ${first.line}`);
+        parent.name = name;
+      },
+      onLiteralValue: (value: unknown, _offset, _length, line) =>
+        add({ ...nodeFromValue(value), line: line + 1 }),
+      onError: (error, offset, length, line, column) =>
+        stop(
+          line,
+          column,
+          describeError(text, { name: printParseErrorCode(error), offset, length, comments }),
+        ),
+    }, { disallowComments: !comments, allowTrailingComma: comments });
   } catch (error) {
-    if (error instanceof SyntaxFailure) return problemAt(text, error);
+    if (error instanceof Stop) return error.problem;
     throw error;
   }
+  return root;
 }
 
-const WORD = /[A-Za-z0-9_$]+/y;
-const NUMBER = /-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?/y;
+/** What the library's names for its errors mean, after what was found. */
+const EXPECTED: Readonly<Record<string, string>> = {
+  InvalidSymbol: "which is no JSON value (text needs quotes)",
+  PropertyNameExpected: "where a name in quotes is needed",
+  ValueExpected: "where a value is needed",
+  ColonExpected: 'where the name needs a ":"',
+  CommaExpected: 'where a "," or the closing bracket is needed',
+  CloseBraceExpected: 'where the object needs its "}"',
+  CloseBracketExpected: 'where the list needs its "]"',
+  EndOfFileExpected: "after the end of the value",
+  InvalidNumberFormat: "which is no number",
+  UnexpectedEndOfNumber: "a number that is not finished",
+  UnexpectedEndOfComment: "a comment that is not closed",
+  UnexpectedEndOfString: "a string that is not closed on its line",
+  InvalidUnicode: "a string with a \\u escape that has no four hex digits",
+  InvalidEscapeCharacter: 'a string with an escape other than \\" \\\\ \\/ \\b \\f \\n \\r \\t \\uXXXX',
+  InvalidCharacter: "a string with a bare control character",
+};
 
-function parseValue(cursor: TextCursor, options: JsonOptions, depth: number): ConfigNode {
-  if (depth > DEPTH_MAX) cursor.fail(`values nested more than ${DEPTH_MAX} deep`);
-  const line = cursor.line();
-  if (cursor.here === "{") return parseObject(cursor, options, depth, line);
-  if (cursor.here === "[") return parseArray(cursor, options, depth, line);
-  if (cursor.here === '"') return { type: "string", line, value: parseString(cursor) };
-  const number = cursor.match(NUMBER);
-  if (number !== "") return { type: "number", line, value: Number(number) };
-  const at = cursor.at;
-  const word = cursor.match(WORD);
-  if (word === "true" || word === "false") return { type: "boolean", line, value: word === "true" };
-  if (word === "null") return { type: "other", line, text: "null" };
-  if (word === "") cursor.fail(`found ${cursor.describeHere()} where a value is needed`);
-  return cursor.fail(`found ${word}, which is no JSON value; text needs quotes: "${word}"`, at);
-}
-
-function parseObject(cursor: TextCursor, options: JsonOptions, depth: number, line: number): ConfigNode {
-  const entries = new Map<string, ConfigNode>();
-  cursor.take("{");
-  parseElements(cursor, options, "}", line, () => {
-    const at = cursor.at;
-    if (cursor.here !== '"') cursor.fail(`found ${cursor.describeHere()} where a name in quotes is needed`);
-    const name = parseString(cursor);
-    const first = entries.get(name);
-    if (first !== undefined) cursor.fail(`${name} is already set in line ${first.line}`, at);
-    skipSpace(cursor, options);
-    if (!cursor.take(":")) cursor.fail(`found ${cursor.describeHere()} where the name needs a ":"`);
-    skipSpace(cursor, options);
-    entries.set(name, parseValue(cursor, options, depth + 1));
-  });
-  return { type: "table", line, entries };
-}
-
-function parseArray(cursor: TextCursor, options: JsonOptions, depth: number, line: number): ConfigNode {
-  const items: ConfigNode[] = [];
-  cursor.take("[");
-  parseElements(cursor, options, "]", line, () => items.push(parseValue(cursor, options, depth + 1)));
-  return { type: "list", line, items };
-}
-
-function parseElements(
-  cursor: TextCursor,
-  options: JsonOptions,
-  closing: "}" | "]",
-  line: number,
-  parseElement: () => void,
-): void {
-  skipSpace(cursor, options);
-  if (cursor.take(closing)) return;
-  for (;;) {
-    parseElement();
-    skipSpace(cursor, options);
-    if (cursor.take(closing)) return;
-    const comma = cursor.at;
-    if (!cursor.take(",")) {
-      if (cursor.ended) cursor.fail(`the bracket opened in line ${line} is not closed`);
-      cursor.fail(`found ${cursor.describeHere()} where "," or "${closing}" is needed`);
-    }
-    skipSpace(cursor, options);
-    if (cursor.here === closing) {
-      if (!options.comments) {
-        cursor.fail("JSON has no trailing commas; a .jsonc file may have them", comma);
-      }
-      cursor.take(closing);
-      return;
-    }
+function describeError(
+  text: string,
+  { name, offset, length, comments }: { name: string; offset: number; length: number; comments: boolean },
+): string {
+  if (name === "InvalidCommentToken") return "JSON has no comments; a .jsonc file may have them";
+  const token = text.slice(offset, offset + length);
+  const closes = token === "}" || token === "]";
+  if (!comments && closes && text.slice(0, offset).trimEnd().endsWith(",")) {
+    return `found ${quote(token)} after a ","; JSON has no trailing commas, a .jsonc file may have them`;
   }
-}
-
-// deno-lint-ignore no-control-regex
-const PLAIN = /[^"\\\x00-\x1f]+/y;
-const ESCAPE = /\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})/y;
-
-function parseString(cursor: TextCursor): string {
-  const opened = cursor.at;
-  cursor.take('"');
-  while (!cursor.take('"')) {
-    if (cursor.match(PLAIN) !== "" || cursor.match(ESCAPE) !== "") continue;
-    if (cursor.here === "\\") {
-      cursor.fail('found an escape other than \\" \\\\ \\/ \\b \\f \\n \\r \\t \\uXXXX');
-    }
-    if (cursor.ended || cursor.here === "\n" || cursor.here === "\r") {
-      cursor.fail("the string is not closed on its line", opened);
-    }
-    cursor.fail(`a string cannot hold the bare control character ${cursor.describeHere()}`);
-  }
-  return JSON.parse(cursor.text.slice(opened, cursor.at));
-}
-
-const SPACE = /[ \t\r\n]+/y;
-const LINE_COMMENT = /\/\/[^\n]*/y;
-
-function skipSpace(cursor: TextCursor, options: JsonOptions): void {
-  for (;;) {
-    cursor.match(SPACE);
-    if (!cursor.startsWith("//") && !cursor.startsWith("/*")) return;
-    if (!options.comments) cursor.fail("JSON has no comments; a .jsonc file may have them");
-    if (cursor.match(LINE_COMMENT) !== "") continue;
-    const end = cursor.text.indexOf("*/", cursor.at + 2);
-    if (end < 0) cursor.fail("the comment is not closed");
-    cursor.at = end + 2;
-  }
+  const found = token === "" ? "the end of the file" : quote(token);
+  return `found ${found}, ${EXPECTED[name] ?? name}`;
 }

@@ -1,7 +1,8 @@
-/** What a configuration file says before anything judges it: plain nodes, each with the line it stands on. */
+/** What a configuration file says before anything judges it: plain nodes, with the line where one is known. */
 
 export interface ConfigTable {
   readonly type: "table";
+  /** From 1; 0 where it is not known. */
   readonly line: number;
   readonly entries: ReadonlyMap<string, ConfigNode>;
 }
@@ -56,7 +57,7 @@ export function quote(text: string): string {
     : `${JSON.stringify(text.slice(0, QUOTED_CHARACTERS_MAX))}… (${text.length} characters)`;
 }
 
-/** The same nodes from a value of the program, for settings that are given as an object. */
+/** Nodes of values without positions: a TOML document, or settings that a program gives as an object. */
 export function nodeFromValue(value: unknown, depth = 0): ConfigNode {
   const line = 0;
   if (depth > DEPTH_MAX) return { type: "other", line, text: "a value nested too deep" };
@@ -66,6 +67,7 @@ export function nodeFromValue(value: unknown, depth = 0): ConfigNode {
   if (Array.isArray(value)) {
     return { type: "list", line, items: value.map((item) => nodeFromValue(item, depth + 1)) };
   }
+  if (value instanceof Date) return { type: "other", line, text: "a date or time" };
   if (typeof value === "object" && value !== null) {
     const entries = Object.entries(value).filter(([, item]) => item !== undefined)
       .map(([name, item]) => [name, nodeFromValue(item, depth + 1)] as const);

@@ -49,7 +49,7 @@ export type OriginSource = "flag" | "env" | "file" | "default";
 
 export interface Origin {
   readonly source: OriginSource;
-  /** The flag, the variable, or `file:line`; empty for a default. */
+  /** The flag, the variable, the file (with the line where its format tells it); empty for a default. */
   readonly name: string;
 }
 
@@ -107,7 +107,7 @@ export async function readFileSource(
   return readTable(file.root, "", {
     source: "file",
     baseDirectory: dirname(path),
-    name: (line) => `${configPath}:${line}`,
+    name: (line) => line > 0 ? `${configPath}:${line}` : configPath,
     problems,
   });
 }
