@@ -1,12 +1,19 @@
 /**
  * Command-line options: `--name`, `--name VALUE`, `--name=VALUE`, and `--` before what belongs to another
- * program. The result keeps the order across options, which decides between `--block` and `--tunnel`.
- *
- * Own code and not the standard library's `parseArgs`, which loses that order, takes `-` and anything that
- * begins with a hyphen for an option, turns digits into numbers and `--quiet true` into one option.
+ * program. `@std/cli` parses them; what it would let pass in silence is refused here.
  */
+import { parseArgs } from "@std/cli/parse-args";
 import { didYouMean } from "../runtime/config/suggest.ts";
 import { UsageError } from "./usage_error.ts";
+
+// The package carries no types for this entry of the import map.
+const parseFlags = parseArgs as (args: string[], options: {
+  readonly string: readonly string[];
+  readonly boolean: readonly string[];
+  readonly collect: readonly string[];
+  /** Without a key for a positional; false keeps the argument out of the result. */
+  readonly unknown: (argument: string, key?: string) => boolean;
+}) => Readonly<Record<string, readonly (string | boolean)[]>>;
 
 export interface OptionSpec {
   /** What stands for the value in the help; without one the option is a switch. */
@@ -17,71 +24,111 @@ export interface OptionSpec {
 
 export type OptionSpecs = Readonly<Record<string, OptionSpec>>;
 
-export interface GivenOption {
-  /** Without its hyphens. */
-  readonly name: string;
-  /** Empty for a switch. */
-  readonly value: string;
-}
-
 export interface ParsedArguments {
-  readonly options: readonly GivenOption[];
+  /** What was given for each option, by its name without hyphens; a switch has `true`. */
+  readonly values: ReadonlyMap<string, readonly (string | boolean)[]>;
   readonly positionals: readonly string[];
   /** What followed `--`; null without one. */
   readonly rest: readonly string[] | null;
+  /** What stood before `--`, for the order across options. */
+  readonly own: readonly string[];
 }
 
 /** Throws a `UsageError` that names what is wrong and the nearest option there is. */
 export function parseArguments(args: readonly string[], specs: OptionSpecs): ParsedArguments {
-  const options: GivenOption[] = [];
+  const names = Object.keys(specs);
+  const switches = names.filter((name) => specs[name]?.value === undefined);
+  const withValue = names.filter((name) => specs[name]?.value !== undefined);
+  const dashes = args.indexOf("--");
+  const own = bindHyphens(dashes < 0 ? args : args.slice(0, dashes), names, withValue);
   const positionals: string[] = [];
-  const names = Object.keys(specs).map((name) => `--${name}`);
-  for (let index = 0; index < args.length; index++) {
-    const argument = args[index] ?? "";
-    if (argument === "--") return { options, positionals, rest: args.slice(index + 1) };
-    if (argument === "-h") {
-      options.push({ name: "help", value: "" });
-      continue;
-    }
-    if (!argument.startsWith("-") || argument === "-") {
+  const flags = parseFlags(own, {
+    string: withValue,
+    boolean: switches,
+    collect: names,
+    unknown(argument, key) {
+      if (key !== undefined) throw unknownOption(argument, names);
       positionals.push(argument);
-      continue;
+      return false;
+    },
+  });
+  refuseUnseen(own, names, switches);
+  for (const name of names) {
+    const { value, repeats } = specs[name]!;
+    const given = flags[name] ?? [];
+    if (given.length > 1 && repeats !== true) {
+      throw new UsageError(`--${name} is given twice; once is allowed`);
     }
-    const equals = argument.indexOf("=");
-    const written = equals < 0 ? argument : argument.slice(0, equals);
-    const name = written.slice(2);
-    const spec = written.startsWith("--") && Object.hasOwn(specs, name) ? specs[name] : undefined;
-    if (spec === undefined) {
-      throw new UsageError(`unknown option ${written}${didYouMean(written, names)}`);
-    }
-    if (spec.repeats !== true && options.some((given) => given.name === name)) {
-      throw new UsageError(`${written} is given twice; once is allowed`);
-    }
-    if (spec.value === undefined) {
-      if (equals >= 0) throw new UsageError(`${written} takes no value; found ${argument.slice(equals + 1)}`);
-      options.push({ name, value: "" });
-      continue;
-    }
-    const value = equals >= 0 ? argument.slice(equals + 1) : args[++index];
-    // A value may begin with a hyphen (`--events -`), but one that is an option was meant as one.
-    if (value === undefined || value === "" || (equals < 0 && isOption(value, names))) {
-      throw new UsageError(`${written} needs an argument: ${written} ${spec.value}`);
-    }
-    options.push({ name, value });
+    if (given.includes("")) throw new UsageError(`--${name} needs an argument: --${name} ${value}`);
   }
-  return { options, positionals, rest: null };
+  const values = new Map(names.map((name) => [name, flags[name] ?? []]));
+  return { values, positionals, rest: dashes < 0 ? null : args.slice(dashes + 1), own };
 }
 
-function isOption(value: string, names: readonly string[]): boolean {
-  return value === "--" || names.includes(value.split("=", 1)[0] ?? "");
+/**
+ * `parseArgs` takes nothing that begins with a hyphen for a value, unless an equals sign says so: `--events -`
+ * becomes `--events=-`. What is an option was meant as one.
+ */
+function bindHyphens(
+  args: readonly string[],
+  names: readonly string[],
+  withValue: readonly string[],
+): string[] {
+  const bound: string[] = [];
+  for (const argument of args) {
+    const last = bound.at(-1) ?? "";
+    const takes = last.startsWith("--") && withValue.includes(last.slice(2));
+    if (takes && argument.startsWith("-") && optionOf(argument, names) === null) {
+      bound.push(`${bound.pop()}=${argument}`);
+    } else bound.push(argument === "-h" ? "--help" : argument);
+  }
+  return bound;
+}
+
+/** `parseArgs` reads `--quiet=x` and `--quiet true` as `--quiet`, and `--no-listen=x` as `--listen x`. */
+function refuseUnseen(own: readonly string[], names: readonly string[], switches: readonly string[]): void {
+  for (const [index, argument] of own.entries()) {
+    const equals = argument.indexOf("=");
+    if (argument.startsWith("--no-") && equals > 0 && optionOf(argument, names) === null) {
+      throw unknownOption(argument, names);
+    }
+    const name = optionOf(argument, switches);
+    if (name === null) continue;
+    const next = own[index + 1];
+    const found = equals > 0 ? argument.slice(equals + 1) : next === "true" || next === "false" ? next : null;
+    if (found !== null) throw new UsageError(`--${name} takes no value; found ${found}`);
+  }
+}
+
+function optionOf(argument: string, names: readonly string[]): string | null {
+  const [written = ""] = argument.split("=", 1);
+  return names.find((name) => written === `--${name}`) ?? null;
+}
+
+function unknownOption(argument: string, names: readonly string[]): UsageError {
+  const [written = ""] = argument.split("=", 1);
+  return new UsageError(`unknown option ${written}${didYouMean(written, names.map((name) => `--${name}`))}`);
 }
 
 export function valuesOf(parsed: ParsedArguments, name: string): string[] {
-  return parsed.options.filter((given) => given.name === name).map(({ value }) => value);
+  return (parsed.values.get(name) ?? []).filter((value) => typeof value === "string");
+}
+
+/** The values of several options together, in the order in which they were given. */
+export function valuesInOrder<Name extends string>(
+  parsed: ParsedArguments,
+  names: readonly Name[],
+): { name: Name; value: string }[] {
+  const left = new Map(names.map((name) => [name, valuesOf(parsed, name).values()]));
+  return parsed.own.flatMap((argument) => {
+    const name = names.find((name) => name === optionOf(argument, names));
+    const value = name === undefined ? undefined : left.get(name)?.next().value;
+    return name === undefined || value === undefined ? [] : [{ name, value }];
+  });
 }
 
 export function has(parsed: ParsedArguments, name: string): boolean {
-  return parsed.options.some((given) => given.name === name);
+  return (parsed.values.get(name) ?? []).length > 0;
 }
 
 /** The options as lines of a help text. */

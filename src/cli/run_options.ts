@@ -1,7 +1,7 @@
 /** The options of `run`, `exec` and `config`, and what they say of settings. */
 import type { SettingFlags } from "../runtime/config/load.ts";
 import { didYouMean } from "../runtime/config/suggest.ts";
-import { type OptionSpecs, type ParsedArguments, valuesOf } from "./options.ts";
+import { type OptionSpecs, type ParsedArguments, valuesInOrder, valuesOf } from "./options.ts";
 import { UsageError } from "./usage_error.ts";
 
 const HELP_OPTION = { help: { help: "print this text" } } as const satisfies OptionSpecs;
@@ -50,9 +50,8 @@ export function settingFlags(parsed: ParsedArguments): SettingFlags {
     ...(sinks.length === 0 ? {} : { sinks }),
     ...(stateDir === undefined ? {} : { stateDir }),
     ...(defaultAction === undefined ? {} : { defaultAction }),
-    rules: parsed.options.flatMap(({ name, value: pattern }) =>
-      name === "intercept" || name === "tunnel" || name === "block" ? [{ action: name, pattern }] : []
-    ),
+    rules: valuesInOrder(parsed, ["intercept", "tunnel", "block"])
+      .map(({ name: action, value: pattern }) => ({ action, pattern })),
   };
 }
 
@@ -72,7 +71,10 @@ export function logLevelOf(parsed: ParsedArguments): LogLevel {
   );
 }
 
-export function refusePositionals({ positionals, rest }: ParsedArguments, command: string): void {
+export function refusePositionals(
+  { positionals, rest }: Pick<ParsedArguments, "positionals" | "rest">,
+  command: string,
+): void {
   const [first] = [...positionals, ...rest ?? []];
   if (first === undefined) return;
   throw new UsageError(`unexpected argument ${JSON.stringify(first)}: ${command} takes options only`);

@@ -1,6 +1,13 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { has, optionsHelp, type OptionSpecs, parseArguments, valuesOf } from "../../src/cli/options.ts";
+import {
+  has,
+  optionsHelp,
+  type OptionSpecs,
+  parseArguments,
+  valuesInOrder,
+  valuesOf,
+} from "../../src/cli/options.ts";
 import { UsageError } from "../../src/cli/usage_error.ts";
 
 const SPECS = {
@@ -11,26 +18,40 @@ const SPECS = {
   help: { help: "this" },
 } as const satisfies OptionSpecs;
 
-Deno.test("parseArguments keeps the order across options", () => {
-  const { options, positionals, rest } = parseArguments(
-    ["--listen", "a:1", "check", "--quiet", "--events=-", "--listen=b:2", "-", "--events", "-"],
+Deno.test("valuesInOrder keeps the order across options", () => {
+  const parsed = parseArguments(
+    [
+      "--listen",
+      "a:1",
+      "check",
+      "--quiet",
+      "--events=-",
+      "--listen=b:2",
+      "-",
+      "--events",
+      "-",
+      "--",
+      "--listen=c",
+    ],
     SPECS,
   );
-  assertEquals(options, [
+  assertEquals(valuesInOrder(parsed, ["events", "listen"]), [
     { name: "listen", value: "a:1" },
-    { name: "quiet", value: "" },
     { name: "events", value: "-" },
     { name: "listen", value: "b:2" },
     { name: "events", value: "-" },
   ]);
-  assertEquals(positionals, ["check", "-"]);
-  assertEquals(rest, null);
+  assertEquals(valuesInOrder(parsed, ["config"]), []);
+  assertEquals([has(parsed, "quiet"), has(parsed, "help")], [true, false]);
+  assertEquals(parsed.positionals, ["check", "-"]);
 });
 
 Deno.test("parseArguments leaves everything after -- to the command", () => {
   const parsed = parseArguments(["--quiet", "--", "curl", "--quiet", "--", "-x"], SPECS);
-  assertEquals(parsed.options, [{ name: "quiet", value: "" }]);
+  assertEquals(has(parsed, "quiet"), true);
   assertEquals(parsed.rest, ["curl", "--quiet", "--", "-x"]);
+  assertEquals(parseArguments(["--"], SPECS).rest, []);
+  assertEquals(parseArguments([], SPECS).rest, null);
 });
 
 Deno.test("parseArguments takes values as they are: numbers, equals signs, leading hyphens", () => {
@@ -40,6 +61,8 @@ Deno.test("parseArguments takes values as they are: numbers, equals signs, leadi
   );
   assertEquals(valuesOf(parsed, "listen"), ["007", "a=b", "-1"]);
   assertEquals(valuesOf(parsed, "config"), ["--quiet"]);
+  assertEquals(parseArguments(["007", "1e3", "", "true"], SPECS).positionals, ["007", "1e3", "", "true"]);
+  assertEquals(valuesOf(parseArguments(["--config", "true"], SPECS), "config"), ["true"]);
 });
 
 Deno.test("parseArguments knows -h as --help", () => {
@@ -55,6 +78,11 @@ Deno.test("parseArguments names what is wrong and the nearest option", () => {
     [["---"], "unknown option ---"],
     [["--toString"], "unknown option --toString"],
     [["--__proto__"], "unknown option --__proto__"],
+    [["--_=x"], "unknown option --_"],
+    [["--listen.a=x"], "unknown option --listen.a"],
+    [["--no-quiet"], "unknown option --no-quiet"],
+    [["--no-listen=x"], 'unknown option --no-listen (did you mean "--listen"?)'],
+    [["-hx"], "unknown option -hx"],
     [["--listen"], "--listen needs an argument: --listen ADDR"],
     [["--listen="], "--listen needs an argument: --listen ADDR"],
     [["--listen", ""], "--listen needs an argument: --listen ADDR"],
@@ -62,6 +90,8 @@ Deno.test("parseArguments names what is wrong and the nearest option", () => {
     [["--listen", "--config=x"], "--listen needs an argument: --listen ADDR"],
     [["--listen", "--", "x"], "--listen needs an argument: --listen ADDR"],
     [["--quiet=yes"], "--quiet takes no value; found yes"],
+    [["--quiet", "true"], "--quiet takes no value; found true"],
+    [["--quiet", "false"], "--quiet takes no value; found false"],
     [["--quiet", "--quiet"], "--quiet is given twice; once is allowed"],
     [["--config", "a", "--config=b"], "--config is given twice; once is allowed"],
   ];
@@ -72,15 +102,19 @@ Deno.test("parseArguments names what is wrong and the nearest option", () => {
 
 Deno.test("parseArguments is total: any arguments parse or are a UsageError", () => {
   const argument = fc.oneof(
-    fc.constantFrom("--listen", "--quiet", "--", "-", "--config=x", "-h"),
+    fc.constantFrom("--listen", "--quiet", "--", "-", "--config=x", "-h", "true", "--no-", "--events"),
     fc.string(),
+    fc.string().map((text) => `-${text}`),
+    fc.string().map((text) => `--${text}`),
   );
   fc.assert(fc.property(fc.array(argument, { maxLength: 8 }), (args) => {
     try {
-      const { options, positionals, rest } = parseArguments(args, SPECS);
-      const count = options.reduce((sum, { value }) => sum + (value === "" ? 1 : 2), 0) + positionals.length +
-        (rest === null ? 0 : rest.length + 1);
+      const parsed = parseArguments(args, SPECS);
+      const { positionals, rest } = parsed;
+      const given = valuesInOrder(parsed, ["listen", "events", "config", "quiet", "help"]).length;
+      const switches = [has(parsed, "quiet"), has(parsed, "help")].filter(Boolean).length;
       // `--name=value` is one argument and counts as two here.
+      const count = 2 * given + switches + positionals.length + (rest === null ? 0 : rest.length + 1);
       if (count < args.length) throw new Error("an argument was lost");
     } catch (error) {
       if (!(error instanceof UsageError)) throw error;
