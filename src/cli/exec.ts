@@ -1,4 +1,5 @@
 /** `soth-mitm exec`: a proxy for the life of one command. */
+import { watchForBugs } from "./bugs.ts";
 import { EXEC_HELP } from "./help.ts";
 import { bundleText, writeExecFile } from "./exec_files.ts";
 import { environmentWarnings, execEnvironment } from "./exec_environment.ts";
@@ -6,7 +7,6 @@ import { launch } from "./launch.ts";
 import { NODE_PRELOAD } from "./node_preload.ts";
 import { has, parseArguments, valuesOf } from "./options.ts";
 import { Reporter } from "./reporter.ts";
-import { watchForBugs } from "./run.ts";
 import { logLevelOf, refusePositionals, RUN_OPTIONS } from "./run_options.ts";
 import { onSignals } from "./signals.ts";
 import { proxyUrl } from "./start_block.ts";
@@ -42,9 +42,11 @@ export async function execCommand(args: readonly string[], world: World): Promis
     logLevel: logLevelOf(parsed),
   });
   for (const message of environmentWarnings(world.env)) reporter.notice({ level: "warn", message });
+  const bugs = watchForBugs(reporter.notice);
   try {
     return await runThroughProxy(command, commandArgs);
   } catch (error) {
+    bugs.end();
     return reporter.fail(error);
   }
 
@@ -71,11 +73,11 @@ export async function execCommand(args: readonly string[], world: World): Promis
       const why = child === NOT_FOUND ? "is not found" : "cannot be run";
       const message = `the command ${JSON.stringify(command)} ${why}`;
       world.console.stderr(`soth-mitm: ${message}\n`);
+      bugs.end();
       return reporter.end("ok", { message }, child);
     }
     world.dropPermissions(needed);
     const forget = forwardSignals(child, world);
-    const bug = watchForBugs(() => proxy.abort());
     // A proxy that failed leaves its command without a way out.
     let ended = false;
     void proxy.ended.then(() => {
@@ -86,9 +88,8 @@ export async function execCommand(args: readonly string[], world: World): Promis
     await proxy.stop();
     const end = await proxy.ended;
     forget();
-    bug.forget();
     await linesShown();
-    if (bug.seen !== null) return reporter.fail(bug.seen);
+    bugs.end();
     if (end.reason === "failed") return reporter.end("runtime_failed", { message: end.detail });
     return reporter.end("ok", {}, status.code);
   }

@@ -1,5 +1,6 @@
 /** `soth-mitm run`: the proxy, until a signal or a failure ends it. */
 import { VERSION } from "../runtime/version.ts";
+import { watchForBugs } from "./bugs.ts";
 import { RUN_HELP } from "./help.ts";
 import { launch } from "./launch.ts";
 import { has, parseArguments } from "./options.ts";
@@ -37,9 +38,9 @@ export async function runCommand(args: readonly string[], world: World): Promise
     },
   }, world.console.stdinIsTerminal);
   const forget = onSignals(stopSignals(world.platform), (signal) => requests.receive(signal));
+  const bugs = watchForBugs(reporter.notice);
   try {
     const { proxy, settings, linesShown } = await launch({ parsed, reporter, world });
-    const bug = watchForBugs(() => proxy.abort());
     finish = () => {
       if (reporter.talkative) reporter.say("\nfinishing what is under way; Ctrl-C again ends it at once\n");
       void proxy.stop();
@@ -56,49 +57,14 @@ export async function runCommand(args: readonly string[], world: World): Promise
       reporter.notice({ level: "info", message: `listening on ${proxy.listen.join(", ")}` });
     }
     const end = await proxy.ended;
-    bug.forget();
     await linesShown();
-    if (bug.seen !== null) return reporter.fail(bug.seen);
+    bugs.end();
     if (end.reason === "failed") return reporter.end("runtime_failed", { message: end.detail });
     return reporter.end("ok");
   } catch (error) {
+    bugs.end();
     return reporter.fail(error);
   } finally {
     forget();
   }
-}
-
-interface BugWatch {
-  /** The first failure that nobody caught. */
-  readonly seen: unknown;
-  forget(): void;
-}
-
-/** An exception that reaches the top would end the process without its last lines; this ends it in order. */
-export function watchForBugs(onBug: (error: unknown) => void): BugWatch {
-  let seen: unknown = null;
-  const note = (error: unknown) => {
-    if (seen !== null) return;
-    seen = error ?? new Error("an unknown failure");
-    onBug(error);
-  };
-  const onError = (event: ErrorEvent) => {
-    event.preventDefault();
-    note(event.error);
-  };
-  const onRejection = (event: PromiseRejectionEvent) => {
-    event.preventDefault();
-    note(event.reason);
-  };
-  globalThis.addEventListener("error", onError);
-  globalThis.addEventListener("unhandledrejection", onRejection);
-  return {
-    get seen() {
-      return seen;
-    },
-    forget() {
-      globalThis.removeEventListener("error", onError);
-      globalThis.removeEventListener("unhandledrejection", onRejection);
-    },
-  };
 }

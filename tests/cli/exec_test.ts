@@ -171,6 +171,22 @@ Deno.test("exec listens where it is told to, and else on a free port whatever th
   }
 });
 
+Deno.test("exec reports what nobody caught, and ends with the status of its command", async () => {
+  const world = testWorld({ cwd: directory });
+  const command = [Deno.execPath(), "eval", "--no-config", "Deno.exit(7)"];
+  const stderr = (text: string) => {
+    world.console.stderr(text);
+    if (!text.includes('"outcome":"ready"')) return;
+    setTimeout(() => {
+      throw new Error("nobody caught this");
+    }, 0);
+  };
+  const args = ["--config", "c.toml", "--status-lines", "--", ...command];
+  assertEquals(await execCommand(args, { ...world, console: { ...world.console, stderr } }), 7);
+  assertStringIncludes(world.said.stderr, "error: this is a bug in soth-mitm, which goes on");
+  assertStringIncludes(world.said.stderr.trimEnd().split("\n").at(-1) ?? "", '"exit_code":7');
+});
+
 Deno.test("execCommand says which variables of the user do not reach the command", async () => {
   const world = testWorld({
     env: { NO_PROXY: "localhost", https_proxy: "http://corp:1", SOTH_MITM_LISTEN: "bad" },

@@ -3,7 +3,6 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { launch } from "../../src/cli/launch.ts";
 import { parseArguments } from "../../src/cli/options.ts";
 import { Reporter } from "../../src/cli/reporter.ts";
-import { watchForBugs } from "../../src/cli/run.ts";
 import { RUN_OPTIONS } from "../../src/cli/run_options.ts";
 import { startHttpOrigin } from "../support/origin.ts";
 import { ProxyProcess, taskCommand } from "../support/proxy_process.ts";
@@ -149,6 +148,55 @@ Deno.test("run with --events - writes events to standard output, and nothing els
     for (const line of lines) assertEquals(JSON.parse(line).schema, "soth-mitm-event-log-v2");
   }));
 
+Deno.test("run reports what nobody caught and goes on serving everybody else", () =>
+  withDirectory(async (directory) => {
+    const source = new URL("../../src/cli/", import.meta.url).href;
+    // The program itself, with exceptions thrown from inside once it says that it is ready.
+    await Deno.writeTextFile(
+      `${directory}/inside.ts`,
+      `import { EventEmitter } from "node:events";
+      import { nextTick } from "node:process";
+      import { main } from "${source}main.ts";
+      import { systemWorld } from "${source}world.ts";
+      const world = systemWorld();
+      const bug = (name) => () => {
+        throw new Error(name + " \\x1b[2J");
+      };
+      const askAndLeave = async (authority) => {
+        const [hostname, port] = authority.split(":");
+        const connection = await Deno.connect({ hostname, port: Number(port) });
+        await connection.write(new TextEncoder().encode("GET / HTTP/1.1\\r\\n\\r\\n"));
+        world.console.stdout((await new Response(connection.readable).text()).split("\\r\\n")[0]);
+        Deno.exit(0);
+      };
+      const stderr = (text) => {
+        world.console.stderr(text);
+        if (!text.includes('"outcome":"ready"')) return;
+        setTimeout(bug("timer"), 0);
+        queueMicrotask(bug("microtask"));
+        void Promise.reject(new Error("rejection"));
+        void Promise.reject(undefined);
+        nextTick(bug("tick"));
+        nextTick(() => new EventEmitter().emit("error", new Error("emitter")));
+        const { listen } = JSON.parse(text.split("\\t")[1]).detail;
+        setTimeout(() => askAndLeave(listen[0]), 20);
+      };
+      await main(Deno.args, { ...world, console: { ...world.console, stderr } });`,
+    );
+    const task = taskCommand("start");
+    const args = task.with(task.indexOf("src/cli/soth_mitm.ts"), `${directory}/inside.ts`);
+    args.splice(1, 0, "--config", "deno.json");
+    const { code, stdout, stderr } = await run(Deno.execPath(), [
+      ...args,
+      ...["--listen", "127.0.0.1:0", "--state-dir", `${directory}/state`, "--status-lines"],
+    ]);
+    assertEquals([code, stdout], [0, "HTTP/1.1 400 Bad Request"], stderr);
+    for (const name of ["timer", "microtask", "rejection", "undefined", "tick", "emitter"]) {
+      assertMatch(stderr, new RegExp(`error: this is a bug in soth-mitm, .*: (Error: )?${name}`));
+    }
+    assertEquals(stderr.includes("\x1b"), false);
+  }));
+
 /** What a proxy answers to these bytes, to the end of the connection. */
 async function answerOf(authority: string, request: string): Promise<string> {
   const [hostname = "", port] = authority.split(":");
@@ -236,18 +284,3 @@ Deno.test("launch starts a proxy with the settings of flags, environment and fil
     }
     assertEquals(await proxy.ended, { reason: "stopped", detail: "" });
   }));
-
-Deno.test("watchForBugs keeps the first failure that nobody caught, and the process alive", async () => {
-  const seen: unknown[] = [];
-  const watch = watchForBugs((error) => seen.push(error));
-  try {
-    const failure = new Error("nobody caught this");
-    globalThis.dispatchEvent(new ErrorEvent("error", { error: failure, cancelable: true }));
-    globalThis.dispatchEvent(new ErrorEvent("error", { error: new Error("second"), cancelable: true }));
-    await Promise.resolve();
-    assertEquals(seen, [failure]);
-    assertEquals(watch.seen, failure);
-  } finally {
-    watch.forget();
-  }
-});

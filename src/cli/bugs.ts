@@ -1,0 +1,66 @@
+/**
+ * Exceptions that nobody caught. Each is a bug of ours, but what one hostile peer can bring about must not end
+ * everybody's flows: it is reported, and the proxy runs on. Whatever the exception left undone, the flow's
+ * own timers end it.
+ */
+import { visible } from "../log/visible.ts";
+import type { Notice } from "../runtime/running_proxy.ts";
+
+/** More are only counted: a peer that knows how could fill the disk that the notices go to. */
+export const REPORTED_BUGS_MAX = 100;
+const STACK_CHARACTERS_MAX = 4_000;
+
+export interface BugWatch {
+  readonly count: number;
+  /** Stops watching, and says how many there were where not all were reported. Called before the last line. */
+  end(): void;
+}
+
+/** Keeps the process alive through exceptions and rejections that reach the top. */
+export function watchForBugs(notify: (notice: Notice) => void): BugWatch {
+  let count = 0;
+  const report = (error: unknown) => {
+    count++;
+    if (count > REPORTED_BUGS_MAX) return;
+    const last = count === REPORTED_BUGS_MAX ? "\nfurther ones are only counted" : "";
+    const message = `this is a bug in soth-mitm, which goes on; please report it: ${describe(error)}${last}`;
+    notify({ level: "error", message });
+  };
+  const onError = (event: ErrorEvent) => {
+    event.preventDefault();
+    report(event.error);
+  };
+  const onRejection = (event: PromiseRejectionEvent) => {
+    event.preventDefault();
+    report(event.reason);
+  };
+  globalThis.addEventListener("error", onError);
+  globalThis.addEventListener("unhandledrejection", onRejection);
+  return {
+    get count() {
+      return count;
+    },
+    end() {
+      globalThis.removeEventListener("error", onError);
+      globalThis.removeEventListener("unhandledrejection", onRejection);
+      if (count <= REPORTED_BUGS_MAX) return;
+      const message = `there were ${count} such bugs; the first ${REPORTED_BUGS_MAX} are reported above`;
+      notify({ level: "error", message });
+    },
+  };
+}
+
+/** The stack, with nothing in it that moves a terminal's cursor: messages may quote what a peer sent. */
+function describe(error: unknown): string {
+  const text = error instanceof Error ? error.stack ?? error.message : `${typeof error} ${safeText(error)}`;
+  return text.slice(0, STACK_CHARACTERS_MAX).split("\n").map(visible).join("\n");
+}
+
+/** Anything can be thrown, also what cannot be made a text of. */
+function safeText(value: unknown): string {
+  try {
+    return String(value);
+  } catch {
+    return "without a text";
+  }
+}
