@@ -226,8 +226,8 @@ async function rotate(context: CaContext): Promise<number> {
   }
   // Without an age to rotate at, a running proxy has given up reading the state directory.
   io.stdout(
-    "A running proxy goes on with the old one until it is started again, " +
-      "or for an hour at most where tls.ca_rotate_after is set\n",
+    "A running proxy goes on with the old one: restart it, unless tls.ca_rotate_after is set; " +
+      "then it takes the new one within the hour\n",
   );
   return EXIT_CODES.ok;
 }

@@ -172,6 +172,7 @@ Deno.test("ca rotate makes another CA and tells how to move the trust", () =>
     const after = Deno.readTextFileSync(managedFiles(stateDir).certPath);
     assert(before !== after, "it is another");
     assertStringIncludes(stdout, `SHA-256 ${new X509Certificate(after).fingerprint256}`);
+    assertStringIncludes(stdout, "restart it, unless tls.ca_rotate_after is set; then it takes the new one");
     const old = /untrust --cert (.+)/.exec(stdout)?.[1];
     assertEquals(Deno.readTextFileSync(old ?? ""), before);
     const untrust = await ca(stateDir, `untrust --cert ${old}`);
