@@ -16,8 +16,8 @@ async function secureOne(
   client: (port: number) => net.Socket,
 ): Promise<{ conn: TlsConn | TransportFault; socket: net.Socket; close: () => void }> {
   const { promise, resolve } = Promise.withResolvers<TlsConn | TransportFault>();
-  const server = net.createServer({ allowHalfOpen: true }, (socket) => {
-    const conn = new TcpConn(socket);
+  const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
+    const conn = TcpConn.accepted(socket);
     conn.setReading(false);
     const options = { context, alpn: [], preread, certCache: "miss" } as const;
     secureClientSide(conn, options, { secured: resolve, failed: resolve });
