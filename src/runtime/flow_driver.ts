@@ -62,7 +62,11 @@ export interface World {
 const LINGER_MS = 2_000;
 /** … but no longer than this, however little it takes. */
 const LINGER_MAX_MS = 60_000;
-const LINGER = TIMERS.length;
+/** Only a congested connection tells when it has flushed; what else is pending is looked at again. */
+const RECHECK_MS = 20;
+// The driver's own deadlines, beside the session's timers.
+const RECHECK = TIMERS.length;
+const LINGER = TIMERS.length + 1;
 
 /** A connection that was given up and is not closed yet. */
 interface Leaving {
@@ -85,7 +89,7 @@ export class FlowDriver implements Effects, DeadlineOwner {
   readonly session: Session;
   readonly #client: SideState;
   readonly #server: SideState = { conn: null, paused: false, ended: false };
-  readonly #deadlines = new Float64Array(TIMERS.length + 1).fill(Infinity);
+  readonly #deadlines = new Float64Array(TIMERS.length + 2).fill(Infinity);
   readonly #queue: ((now: Instant) => void)[] = [];
   #busy = false;
   /** When the input that is being handled came. */
@@ -127,6 +131,10 @@ export class FlowDriver implements Effects, DeadlineOwner {
       if (this.#deadlines[i]! > now) continue;
       this.#deadlines[i] = Infinity;
       this.#input((at) => this.session.expired(TIMERS[i]!, at));
+    }
+    if (this.#deadlines[RECHECK]! <= now) {
+      this.#deadlines[RECHECK] = Infinity;
+      if (!this.closed) this.#settle();
     }
     if (this.#deadlines[LINGER]! <= now) {
       this.#deadlines[LINGER] = Infinity;
@@ -212,11 +220,7 @@ export class FlowDriver implements Effects, DeadlineOwner {
   }
 
   arm(timer: Timer, at: Instant): void {
-    this.#deadlines[TIMERS.indexOf(timer)] = at;
-    if (at < this.nextDeadline) {
-      this.nextDeadline = at;
-      this.world.deadlines.moved(at);
-    }
+    this.#setDeadline(TIMERS.indexOf(timer), at);
   }
 
   disarm(timer: Timer): void {
@@ -266,7 +270,7 @@ export class FlowDriver implements Effects, DeadlineOwner {
     conn.end();
     conn.setReading(true);
     if (!awaitsEnd && conn.pendingBytes === 0) conn.destroy();
-    if (this.#deadlines[LINGER] === Infinity) this.#armLinger(now);
+    if (this.#deadlines[LINGER] === Infinity) this.#setDeadline(LINGER, addMilliseconds(now, LINGER_MS));
   }
 
   #checkLeaving(now: Instant): void {
@@ -280,12 +284,11 @@ export class FlowDriver implements Effects, DeadlineOwner {
     }
     if (this.#goneWhenClosed()) return;
     this.#settleBudget();
-    if (this.#leaving.length > 0) this.#armLinger(now);
+    if (this.#leaving.length > 0) this.#setDeadline(LINGER, addMilliseconds(now, LINGER_MS));
   }
 
-  #armLinger(now: Instant): void {
-    const at = addMilliseconds(now, LINGER_MS);
-    this.#deadlines[LINGER] = at;
+  #setDeadline(index: number, at: Instant): void {
+    this.#deadlines[index] = at;
     if (at >= this.nextDeadline) return;
     this.nextDeadline = at;
     this.world.deadlines.moved(at);
@@ -412,8 +415,11 @@ export class FlowDriver implements Effects, DeadlineOwner {
   }
 
   #gate(): void {
-    const full = this.#counted > this.world.flowBufferBytes || this.world.logFull(this.#wake) ||
-      this.#overBudget();
+    const overBytes = this.#overBudget() || this.#counted > this.world.flowBufferBytes;
+    if (overBytes && (flushesUnheard(this.#client) || flushesUnheard(this.#server))) {
+      this.#setDeadline(RECHECK, addMilliseconds(this.world.now(), RECHECK_MS));
+    }
+    const full = overBytes || this.world.logFull(this.#wake);
     for (const side of SIDES) {
       const state = this.#side(side);
       if (state.conn === null) continue;
@@ -444,6 +450,10 @@ export class FlowDriver implements Effects, DeadlineOwner {
   #side(side: Side): SideState {
     return side === "client" ? this.#client : this.#server;
   }
+}
+
+function flushesUnheard({ conn }: SideState): boolean {
+  return conn !== null && conn.pendingBytes > 0 && !conn.congested;
 }
 
 const SIDES: readonly Side[] = ["client", "server"];
