@@ -357,7 +357,8 @@ export function silence(planner: Planner): FlowPlan {
         ...PLAIN,
         name: "half a ClientHello",
         client: clearClient([...connect, says("client", setup.hello.subarray(0, 20))], "waits"),
-        servers: nothing,
+        // Where the client ends instead, its half is carried through.
+        servers: new Map([[authority, { ...server([], 0), script: (peer) => readAway(peer) }]]),
         reasons: ["stage_timeout"],
       };
     case "tls":
@@ -381,6 +382,11 @@ export function silence(planner: Planner): FlowPlan {
       };
     }
   }
+}
+
+function* readAway(peer: Peer): Script {
+  yield* peer.readToEnd();
+  peer.end.end();
 }
 
 function target({ flow, random }: Planner): [host: string, authority: string] {

@@ -94,6 +94,7 @@ export function* playClient(peer: Peer, turns: readonly Turn[], farewell: Farewe
 /** One server's part. The turns go on where an earlier connection to the same server left off. */
 export class ServerPart {
   #next = 0;
+  #isPlaying = false;
   readonly #turns: readonly Turn[];
 
   constructor(turns: readonly Turn[], server: number) {
@@ -108,6 +109,19 @@ export class ServerPart {
   }
 
   *play(peer: Peer): Script {
+    // What is still on its way on an earlier connection comes first.
+    while (this.#isPlaying) yield* peer.sleep(5);
+    this.#isPlaying = true;
+    try {
+      yield* this.#playOn(peer);
+    } finally {
+      this.#isPlaying = false;
+    }
+    yield* peer.expectEnd();
+    peer.end.end();
+  }
+
+  *#playOn(peer: Peer): Script {
     let isFirst = true;
     for (; !this.isOver; this.#next++) {
       const turn = this.#turns[this.#next]!;
@@ -131,8 +145,6 @@ export class ServerPart {
       }
       isFirst = false;
     }
-    yield* peer.expectEnd();
-    peer.end.end();
   }
 }
 

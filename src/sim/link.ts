@@ -7,7 +7,7 @@
  * reset is not noticed by one that does not read, and bytes for one that has closed are answered by a reset.
  */
 import type { TransportFault } from "../core/session.ts";
-import { addMilliseconds, type Instant } from "../core/instant.ts";
+import { addMilliseconds, type Instant, NANOSECONDS_PER_MILLISECOND } from "../core/instant.ts";
 import { type Conn, type ConnHandler, IGNORE_EVENTS } from "../runtime/conn.ts";
 import type { SimClock } from "./clock.ts";
 import type { Random } from "./random.ts";
@@ -88,6 +88,8 @@ export class LinkEnd implements Conn {
   /** What comes after the peer's end: no network does that, but a session must take it. */
   lateData: Uint8Array | null = null;
   heardLateData = false;
+  /** How long the peer had not read when this end dropped what was pending. */
+  peerRestedMs = 0;
   #congested = false;
   #ended = false;
 
@@ -135,6 +137,7 @@ export class LinkEnd implements Conn {
 
   destroy(): void {
     if (this.isClosed) return;
+    if (this.pendingBytes > 0) this.peerRestedMs = this.outgoing.restedMs;
     if (this.incoming.arrivedBytes > 0) this.outgoing.reset();
     else this.outgoing.abandon();
     this.#close();
@@ -219,6 +222,7 @@ class Direction {
   isFinished = false;
   /** The end has been delivered. */
   isTaken = false;
+  #lastTaken: Instant = 0;
   readonly #unsent: Uint8Array[] = [];
   readonly #arrived: Uint8Array[] = [];
   /** Sent and not taken: what counts against the capacity. */
@@ -232,6 +236,11 @@ class Direction {
   #taking = false;
 
   constructor(private readonly link: Link) {}
+
+  /** Since the target last read. */
+  get restedMs(): number {
+    return (this.link.clock.now() - this.#lastTaken) / NANOSECONDS_PER_MILLISECOND;
+  }
 
   push(data: Uint8Array): void {
     if (this.#isCut) return;
@@ -341,6 +350,8 @@ class Direction {
       this.target.refuse();
       return;
     }
+    // The link broke: what was on its way is lost.
+    if (this.target.wasReset) return;
     this.#arrived.push(segment);
     this.arrivedBytes += segment.length;
     const { random, conditions } = this.link;
@@ -362,6 +373,7 @@ class Direction {
     if (this.arrivedBytes > 0) {
       const data = this.#read();
       this.#onTheWay -= data.length;
+      this.#lastTaken = this.link.clock.now();
       if (this.unsentBytes > 0) this.#pumpSoon();
       target.delivered(data);
       this.#takeSoon(0);

@@ -24,7 +24,7 @@ export interface Outcome {
 /** How many flows come when nothing goes wrong any more. */
 const CALM_FLOWS = 2;
 /** For what is under way when the last flow is gone: bytes that nobody takes, closed connections. */
-const AFTERMATH_MS = 10_000;
+const AFTERMATH_MS = 60_000;
 
 /** `makeSession` is for canaries: sessions that are broken on purpose. */
 export async function simulate(options: SimOptions, makeSession?: MakeSession): Promise<Outcome> {

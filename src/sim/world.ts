@@ -66,6 +66,8 @@ export class SimFlow {
   session: Session | null = null;
   isClosed = false;
   isGone = false;
+  /** The proxy was stopped while this flow was there. */
+  wasStopped = false;
 
   constructor(
     readonly id: string,
@@ -168,7 +170,10 @@ export class SimWorld implements World {
   /** Every open flow is told to finish, and ended when its time is over. */
   stop(): void {
     const flows = [...this.#alive];
-    for (const [, flow] of flows) flow.isSound = false;
+    for (const [, flow] of flows) {
+      flow.isSound = false;
+      flow.wasStopped = true;
+    }
     for (const [driver] of [...this.#open]) driver.drain();
     this.clock.after(this.options.timeouts.drainMs, () => {
       for (const [driver] of flows) if (this.#alive.has(driver)) driver.abort();
