@@ -121,6 +121,7 @@ func (t *target) prepare() error {
 		RootCAs:                     roots,
 		ServerName:                  host,
 		NextProtos:                  []string{"http/1.1"},
+		CurvePreferences:            curves,
 		DynamicRecordSizingDisabled: true,
 	}
 	return nil

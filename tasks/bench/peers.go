@@ -12,9 +12,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"runtime"
 )
 
 func main() {
+	// One core each at most: what they take beyond that, on a small machine they take from the proxy.
+	runtime.GOMAXPROCS(1)
 	switch {
 	case len(os.Args) == 4 && os.Args[1] == "origin":
 		runOrigin(os.Args[2], os.Args[3])
