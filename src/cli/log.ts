@@ -68,8 +68,9 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     help: `Usage: soth-mitm log show FILE
 
 Prints one readable line for each exchange of an event log, and one for each flow without any:
-time, method, status, bytes, duration, URL, and what went wrong. FILE may be - for standard input.
-Further segments (FILE.part00001, ...) are read too. Exits with 1 if a line is no event.
+time, method, status, bytes, duration, URL, and what went wrong. A status with an asterisk (502*) is the
+proxy's own answer. FILE may be - for standard input. Further segments (FILE.part00001, ...) are read too.
+Exits with 1 if a line is no event.
 `,
     run: show,
   },

@@ -24,6 +24,8 @@ export interface ExchangeError {
   readonly by: Side | "proxy";
   readonly code: string;
   readonly detail: string;
+  /** The status of the proxy's own answer, where the client was given one in place of a response. */
+  readonly answerStatus?: number;
 }
 
 export interface RequestFacts {
@@ -151,6 +153,7 @@ export class ExchangeRecorder {
     this.#emit(
       "exchange_completed",
       error === undefined ? attributes : {
+        ...(error.answerStatus === undefined ? {} : { answer_status: error.answerStatus }),
         ...attributes,
         error_by: error.by,
         error_code: error.code,

@@ -68,6 +68,16 @@ export interface RelayOptions {
   readonly firstExchangeId: number;
 }
 
+/** A request whose head could not be taken, with the answer that is due in its turn. */
+interface Rejection {
+  readonly answer: Answer;
+  readonly outcome: ExchangeOutcome;
+  readonly reason: CloseReason;
+  readonly error: Http1Error;
+  /** Null where the session records it itself. */
+  readonly exchangeId: number | null;
+}
+
 type ClientState = "head" | "routing" | "body" | "discard";
 type ServerState = "head" | "body";
 
@@ -94,7 +104,7 @@ export class Http1Relay {
   #unchunking = false;
   #held: Uint8Array[] = [];
   #heldBytes = 0;
-  #deferred: { answer: Answer; reason: CloseReason; error: Http1Error } | null = null;
+  #deferred: Rejection | null = null;
   #clientEnded = false;
   #draining = false;
   #finished = false;
@@ -261,7 +271,11 @@ export class Http1Relay {
     const recorder = this.#recorderFor(head);
     const close = head.framing.type !== "none" || !head.keepAlive || this.#draining;
     this.#toClient.push(encodeAnswer(answer, { method: head.method, close }));
-    recorder.complete(outcome, now, { by: "proxy", code: answer.code, detail: answer.detail });
+    recorder.complete(
+      outcome,
+      now,
+      answered({ by: "proxy", code: answer.code, detail: answer.detail }, answer),
+    );
     this.#lastRefusal = { reason, detail: answer.detail };
     if (close) {
       this.#flush();
@@ -568,9 +582,7 @@ export class Http1Relay {
     }
     if (this.#exchanges.length > 0) return;
     if (this.#deferred !== null) {
-      const { answer, reason, error } = this.#deferred;
-      this.#toClient.push(encodeAnswer(answer, { close: true }));
-      this.#finish(reason, error.detail);
+      this.#answerRejected(this.#deferred);
       return;
     }
     if (this.#clientEnded) {
@@ -660,16 +672,15 @@ export class Http1Relay {
       this.#finish("complete");
       return;
     }
-    const answerable = !exchange.responseStarted && this.#serverExchanges === 1;
-    this.#completeAll("server_aborted", error);
-    if (answerable) {
-      this.#answer(exchange, {
-        status: 502,
-        code: error.code === "truncated_message" ? "server_closed" : "server_reset",
-        detail: error.detail,
-        proxyError: "connection_terminated",
-      });
-    } else if (error.code !== "truncated_message") {
+    const answer: Answer | null = exchange.responseStarted || this.#serverExchanges > 1 ? null : {
+      status: 502,
+      code: error.code === "truncated_message" ? "server_closed" : "server_reset",
+      detail: error.detail,
+      proxyError: "connection_terminated",
+    };
+    this.#completeAll("server_aborted", error, answer);
+    if (answer !== null) this.#answer(exchange, answer);
+    else if (error.code !== "truncated_message") {
       // A reset is carried as one. An end is carried as an end, and on a connection that has served
       // before the client sees the same race it would see without a proxy, and may retry.
       this.#flush();
@@ -684,12 +695,13 @@ export class Http1Relay {
       this.#finish(reason, detail);
       return;
     }
-    this.#completeAll("timeout", { by: "proxy", code: "timeout", detail });
+    const answer: Answer | null = exchange.responseStarted
+      ? null
+      : { status: 504, code: "timeout", detail, proxyError: "http_response_timeout" };
+    this.#completeAll("timeout", { by: "proxy", code: "timeout", detail }, answer);
     this.#host.reset("server");
-    if (exchange.responseStarted) this.#host.reset("client");
-    else {
-      this.#answer(exchange, { status: 504, code: "timeout", detail, proxyError: "http_response_timeout" });
-    }
+    if (answer === null) this.#host.reset("client");
+    else this.#answer(exchange, answer);
     this.#finish(reason, detail);
   }
 
@@ -704,7 +716,7 @@ export class Http1Relay {
 
   /** A request that never became an exchange: answered in its turn, after the responses before it. */
   #rejectRequest(error: Http1Error, outcome: ExchangeOutcome, reason: CloseReason): void {
-    if (this.#finished) return;
+    if (this.#finished || this.#deferred !== null) return;
     this.#clientState = "discard";
     const answer: Answer = {
       status: outcome === "limit" ? 431 : outcome === "timeout" ? 408 : 400,
@@ -713,55 +725,60 @@ export class Http1Relay {
       proxyError: outcome === "timeout" ? "connection_read_timeout" : "http_request_error",
     };
     const recordedByRouter = this.#router !== null && this.#router.unparsable(error);
-    if (!recordedByRouter) {
-      const id = this.#nextExchangeId++;
-      this.#host.record({
-        kind: "exchange_completed",
-        protocol: "http1",
-        streamKey: `h1:${id}`,
-        attributes: {
-          duration_ns: 0,
-          error_by: "client",
-          error_code: error.code,
-          error_detail: error.detail,
-          exchange_id: id,
-          outcome,
-          request_body_bytes: 0,
-          request_head_bytes: 0,
-          response_body_bytes: 0,
-          response_head_bytes: 0,
-          ttfb_ns: null,
-        },
-      });
-    }
     const closeReason = recordedByRouter && outcome !== "timeout" && outcome !== "limit"
       ? "connect_parse_failed"
       : reason;
-    if (this.#exchanges.length > 0) {
-      this.#deferred = { answer, reason: closeReason, error };
-      return;
-    }
-    this.#toClient.push(encodeAnswer(answer, { close: true }));
-    this.#finish(closeReason, error.detail);
+    const exchangeId = recordedByRouter ? null : this.#nextExchangeId++;
+    const rejection: Rejection = { answer, outcome, reason: closeReason, error, exchangeId };
+    if (this.#exchanges.length > 0) this.#deferred = rejection;
+    else this.#answerRejected(rejection);
+  }
+
+  #answerRejected(rejection: Rejection): void {
+    this.#deferred = null;
+    this.#recordRejected(rejection, rejection.answer.status);
+    this.#toClient.push(encodeAnswer(rejection.answer, { close: true }));
+    this.#finish(rejection.reason, rejection.error.detail);
+  }
+
+  /** `answerStatus` is undefined where the flow ended before the answer's turn came. */
+  #recordRejected({ exchangeId, outcome, error }: Rejection, answerStatus?: number): void {
+    if (exchangeId === null) return;
+    this.#host.record({
+      kind: "exchange_completed",
+      protocol: "http1",
+      streamKey: `h1:${exchangeId}`,
+      attributes: {
+        ...(answerStatus === undefined ? {} : { answer_status: answerStatus }),
+        duration_ns: 0,
+        error_by: "client",
+        error_code: error.code,
+        error_detail: error.detail,
+        exchange_id: exchangeId,
+        outcome,
+        request_body_bytes: 0,
+        request_head_bytes: 0,
+        response_body_bytes: 0,
+        response_head_bytes: 0,
+        ttfb_ns: null,
+      },
+    });
   }
 
   #badRequestBody(error: Http1Error): void {
     const current = this.#receiving!;
     const first = this.#exchanges[0]!;
     const reported: ExchangeError = { by: "client", code: error.code, detail: error.detail };
-    current.recorder?.complete("protocol_error", this.#now, reported);
-    this.#completeAll("client_aborted", reported);
+    const answer: Answer | null = first.responseStarted
+      ? null
+      : { status: 400, code: error.code, detail: error.detail, proxyError: "http_request_error" };
+    // The answer stands where the oldest request waits for its response, which need not be the bad one.
+    const ofCurrent = current === first ? answered(reported, answer) : reported;
+    current.recorder?.complete("protocol_error", this.#now, ofCurrent);
+    this.#completeAll("client_aborted", reported, answer);
     this.#host.reset("server");
-    if (!first.responseStarted) {
-      this.#answer(first, {
-        status: 400,
-        code: error.code,
-        detail: error.detail,
-        proxyError: "http_request_error",
-      });
-    } else if (!first.responseDone) {
-      this.#host.reset("client");
-    }
+    if (answer !== null) this.#answer(first, answer);
+    else if (!first.responseDone) this.#host.reset("client");
     this.#finish("protocol_error", error.detail);
   }
 
@@ -769,21 +786,20 @@ export class Http1Relay {
     const exchange = this.#exchanges[0];
     const limit = error.code === "head_too_large" || error.code === "too_many_fields";
     const reported: ExchangeError = { by: "server", code: error.code, detail: error.detail };
-    exchange?.recorder?.complete(limit ? "limit" : "protocol_error", this.#now, reported);
+    const answer: Answer | null = exchange === undefined || exchange.responseStarted ? null : {
+      status: 502,
+      code: error.code,
+      detail: error.detail,
+      proxyError: limit ? "http_response_header_section_size" : "http_protocol_error",
+    };
+    const outcome = limit ? "limit" : "protocol_error";
+    exchange?.recorder?.complete(outcome, this.#now, answered(reported, answer));
     this.#completeAll("server_aborted", reported);
     this.#host.reset("server");
-    if (exchange !== undefined && !exchange.responseDone) {
-      if (exchange.responseStarted) {
-        this.#flush();
-        this.#host.reset("client");
-      } else {
-        this.#answer(exchange, {
-          status: 502,
-          code: error.code,
-          detail: error.detail,
-          proxyError: limit ? "http_response_header_section_size" : "http_protocol_error",
-        });
-      }
+    if (exchange !== undefined && answer !== null) this.#answer(exchange, answer);
+    else if (exchange !== undefined && !exchange.responseDone) {
+      this.#flush();
+      this.#host.reset("client");
     }
     this.#finish(limit ? "limit_exceeded" : "protocol_error", error.detail);
   }
@@ -792,18 +808,25 @@ export class Http1Relay {
     this.#toClient.push(encodeAnswer(answer, { method: exchange.request.method, close: true }));
   }
 
-  /** Ends every exchange that is still open, oldest first. */
-  #completeAll(outcome: ExchangeOutcome, error: ExchangeError): void {
-    for (const exchange of this.#exchanges) exchange.recorder?.complete(outcome, this.#now, error);
+  /** Ends every exchange that is still open, oldest first; an answer is the oldest's. */
+  #completeAll(outcome: ExchangeOutcome, error: ExchangeError, answer: Answer | null = null): void {
+    for (const [index, exchange] of this.#exchanges.entries()) {
+      exchange.recorder?.complete(outcome, this.#now, index === 0 ? answered(error, answer) : error);
+    }
     this.#exchanges.length = 0;
   }
 
   #finish(reason: CloseReason, detail?: string): void {
     if (this.#finished) return;
     this.#finished = true;
+    if (this.#deferred !== null) this.#recordRejected(this.#deferred);
     this.#flush();
     this.#host.finish(reason, detail);
   }
+}
+
+function answered(error: ExchangeError, answer: Answer | null): ExchangeError {
+  return answer === null ? error : { ...error, answerStatus: answer.status };
 }
 
 function concat(first: Uint8Array, second: Uint8Array): Uint8Array {

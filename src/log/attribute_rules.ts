@@ -76,6 +76,10 @@ function isCount(value: AttributeValue): boolean {
   return typeof value === "number" && Number.isInteger(value) && value >= 0;
 }
 
+const status: Rule = {
+  expected: "a status code",
+  test: (value) => typeof value === "number" && Number.isInteger(value) && value >= 100 && value <= 999,
+};
 const side = oneOf(["client", "server"]);
 const bodyChunk = {
   exchange_id: ordinal,
@@ -138,10 +142,7 @@ const ATTRIBUTE_RULES: Readonly<Record<EventKind, Readonly<Record<string, Rule>>
   request_trailers: trailers,
   response_headers: {
     exchange_id: ordinal,
-    status: {
-      expected: "a status code",
-      test: (value) => typeof value === "number" && Number.isInteger(value) && value >= 100 && value <= 999,
-    },
+    status,
     version: text,
     headers: fieldLines,
     interim: optional({ expected: "true", test: (value) => value === true }),
@@ -149,6 +150,7 @@ const ATTRIBUTE_RULES: Readonly<Record<EventKind, Readonly<Record<string, Rule>>
   response_body_chunk: bodyChunk,
   response_trailers: trailers,
   exchange_completed: {
+    answer_status: optional(status),
     exchange_id: ordinal,
     outcome: oneOf(EXCHANGE_OUTCOMES),
     duration_ns: count,

@@ -1,6 +1,7 @@
 /**
- * The log for a person: one line for each exchange, and one for each flow that has none. What peers sent is
- * shown with every control character spelled out, so that nothing in a log can steer the terminal.
+ * The log for a person: one line for each exchange, and one for each flow that has none. A status with an
+ * asterisk is the proxy's own answer. What peers sent is shown with every control character spelled out, so
+ * that nothing in a log can steer the terminal.
  */
 import type { AttributeValue, LoggedEvent } from "../core/event.ts";
 import { visible } from "./visible.ts";
@@ -69,6 +70,7 @@ export class ReadableLines {
     flow.exchanges.delete(id);
     const outcome = text(attributes["outcome"]);
     const sent = number(attributes["request_body_bytes"]);
+    const own = number(attributes["answer_status"]);
     const notes = [
       ...(sent > 0 ? [`sent ${formatBytes(sent)}`] : []),
       ...(outcome === "complete" ? [] : [outcome]),
@@ -77,7 +79,8 @@ export class ReadableLines {
     return this.#line({
       timeNs: event.time_ns,
       method: exchange?.method ?? "?",
-      status: exchange?.status ?? null,
+      status: own > 0 ? own : exchange?.status ?? null,
+      ownAnswer: own > 0,
       bytes: number(attributes["response_body_bytes"]),
       durationNs: number(attributes["duration_ns"]),
       url: exchange?.url ?? server(event),
@@ -102,6 +105,7 @@ export class ReadableLines {
       timeNs: event.time_ns,
       method: event.protocol === "tunnel" ? "TUNNEL" : "CONNECT",
       status: null,
+      ownAnswer: false,
       bytes: number(attributes["bytes_from_server"]),
       durationNs: number(attributes["duration_ns"]),
       url: server(event),
@@ -119,12 +123,15 @@ export class ReadableLines {
     const { colour, clock } = this.#options;
     const paint = colour ? painted : plain;
     const time = clock === undefined ? `${(entry.timeNs / 1e9).toFixed(3)}s` : clock(entry.timeNs);
-    const status = entry.status === null ? "-" : String(entry.status);
+    const status = (entry.status === null ? "-" : String(entry.status)).padStart(3);
+    // The mark of an answer of our own stands in the gap between the columns.
+    const statusColumn = entry.ownAnswer
+      ? paint(statusColour(entry), `${status}*`)
+      : `${paint(statusColour(entry), status)} `;
     const columns = [
       paint(DIM, time),
       paint(BOLD, shorten(visible(entry.method), 12).padEnd(7)),
-      paint(statusColour(entry), status.padStart(3)),
-      formatBytes(entry.bytes).padStart(8),
+      `${statusColumn} ${formatBytes(entry.bytes).padStart(8)}`,
       formatDuration(entry.durationNs).padStart(7),
       shorten(visible(entry.url), MAX_URL),
     ];
@@ -167,6 +174,8 @@ interface Entry {
   readonly timeNs: number;
   readonly method: string;
   readonly status: number | null;
+  /** The status is the proxy's, not a server's. */
+  readonly ownAnswer: boolean;
   readonly bytes: number;
   readonly durationNs: number;
   readonly url: string;

@@ -261,6 +261,12 @@ export class FlowChecker {
     if (attributes["outcome"] === "complete" && !exchange.responseHeaders) {
       return fault("exchange_completed", `exchange ${id} is called complete without a final response`);
     }
+    if (Object.hasOwn(attributes, "answer_status") && exchange.responseHeaders) {
+      return fault(
+        "exchange_completed",
+        `exchange ${id} has an answer of the proxy beside the server's final response`,
+      );
+    }
     const ttfb = attributes["ttfb_ns"] as number | null;
     if (ttfb !== null && ttfb > (attributes["duration_ns"] as number)) {
       return fault("exchange_completed", `exchange ${id} has its first byte after its end`);

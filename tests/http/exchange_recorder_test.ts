@@ -63,6 +63,15 @@ Deno.test("ExchangeRecorder gives the same events however the content is cut, an
   );
 });
 
+Deno.test("ExchangeRecorder tells the status of the proxy's own answer where there was one", () => {
+  for (const [answer, expected] of [[{}, undefined], [{ answerStatus: 502 }, 502]] as const) {
+    const { recorder, events } = record(0);
+    recorder.complete("server_aborted", 2_000, { by: "server", code: "reset", detail: "gone", ...answer });
+    assertEquals(events[0]!.attributes.answer_status, expected);
+    assertEquals("answer_status" in events[0]!.attributes, expected !== undefined);
+  }
+});
+
 Deno.test("ExchangeRecorder redacts before it records, and completes once", () => {
   const { recorder, events } = record(0, ["authorization"]);
   recorder.requestHead({

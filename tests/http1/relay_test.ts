@@ -63,6 +63,17 @@ const OK = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc";
 const CHUNKED =
   "HTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
 
+/** The statuses of the proxy's own answers: as the client got them, and as the events have them. */
+function ownAnswers({ toClient, events }: Outcome): { sent: number[]; recorded: number[] } {
+  const sent = [
+    ...toClient.matchAll(/HTTP\/1\.1 (\d{3}) [^\r]*\r\n(?:[^\r]+\r\n)*?proxy-status: soth-mitm;/gi),
+  ];
+  const recorded = (events as readonly { answer_status?: number }[]).flatMap(({ answer_status }) =>
+    answer_status ?? []
+  );
+  return { sent: sent.map(([, status]) => Number(status)), recorded };
+}
+
 Deno.test("Http1Relay forwards pipelined requests and their responses byte for byte, however they are cut", () => {
   const requests = latin1(GET + POST + GET);
   const responses = latin1(OK + CHUNKED + OK);
@@ -119,6 +130,8 @@ Deno.test("Http1Relay is total: mutated messages never throw, and forward no byt
         responses[responseAt] = responseOctet;
         const outcome = run([["client", requests], ["server", responses]]);
         assert(String.fromCharCode(...requests).startsWith(outcome.toServer));
+        const { sent, recorded } = ownAnswers(outcome);
+        assertEquals(recorded, sent, "each answer of the proxy is in its exchange's event, and no other");
       },
     ),
     { numRuns: 1000 },
@@ -127,16 +140,48 @@ Deno.test("Http1Relay is total: mutated messages never throw, and forward no byt
 
 Deno.test("Http1Relay answers a bad request after the responses before it, and forwards none of it", () => {
   const bad = "GET / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n";
-  const { toServer, toClient, finished, events } = run([["client", latin1(GET + bad)], [
-    "server",
-    latin1(OK),
-  ]]);
+  const outcome = run([["client", latin1(GET + bad)], ["server", latin1(OK)]]);
+  const { toServer, toClient, finished, events } = outcome;
   assertEquals(toServer, GET);
   assert(toClient.startsWith(OK + "HTTP/1.1 400 Bad Request\r\n"), toClient);
   assertEquals(finished, "protocol_error");
   assertEquals(
-    events.filter((event) => (event as { outcome?: string }).outcome === "protocol_error").length,
-    1,
+    (events as { exchange_id: number; outcome?: string; answer_status?: number }[])
+      .flatMap(({ exchange_id, outcome, answer_status }) =>
+        outcome === undefined ? [] : [[exchange_id, outcome, answer_status]]
+      ),
+    [[1, "complete", undefined], [2, "protocol_error", 400]],
+  );
+
+  // The answer's turn never comes where the response before it cannot be given.
+  const cut = run([["client", latin1(GET + bad)], ["server", latin1("HTTP/1.1 200 OK\r\nbad\r\n\r\n")]]);
+  assertEquals(ownAnswers(cut), { sent: [502], recorded: [502] });
+  assertEquals(cut.events.length, 3);
+});
+
+Deno.test("Http1Relay records the status of its own answer with the exchange that it stands for", () => {
+  const badChunk = "POST /p HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n";
+  const cases: [Step[], number[], string][] = [
+    [[["client", latin1("GET\r\n\r\n")]], [400], "a bad head"],
+    [[["client", latin1(`GET / HTTP/1.1\r\nHost: ${"a".repeat(5000)}\r\n\r\n`)]], [431], "a head too large"],
+    [[["client", latin1(badChunk)]], [400], "a bad body"],
+    [[["client", latin1(GET + badChunk)]], [400], "a bad body behind a request that waits"],
+    [[["client", latin1(GET)], ["server", latin1("HTTP/1.1 2x0\r\n\r\n")]], [502], "a bad response"],
+    [
+      [["client", latin1(POST)], ["server", latin1(CHUNKED.slice(0, -9) + "x\r\n")]],
+      [],
+      "a response cut short",
+    ],
+    [[["client", latin1(GET)], ["server", latin1(OK)], ["server", latin1(OK)]], [], "a response too many"],
+  ];
+  for (const [steps, statuses, what] of cases) {
+    assertEquals(ownAnswers(run(steps)), { sent: statuses, recorded: statuses }, what);
+  }
+  const behind = run([["client", latin1(GET + badChunk)]]).events as Record<string, unknown>[];
+  assertEquals(
+    behind.filter(({ kind }) => kind === "exchange_completed")
+      .map(({ exchange_id, outcome, answer_status }) => [exchange_id, outcome, answer_status]),
+    [[2, "protocol_error", undefined], [1, "client_aborted", 400]],
   );
 });
 

@@ -45,6 +45,12 @@ Deno.test("absolute-form requests on one connection are decided each on its own 
       "block",
       "intercept",
     ]);
+    assertEquals(proxy.of("exchange_completed").map(({ attributes }) => attributes.answer_status), [
+      undefined,
+      undefined,
+      403,
+      undefined,
+    ]);
     assertEquals(blocked.connections(), 0);
     assertEquals(first.requests.map(({ target }) => target), ["/bytes/4", "/fields?x=1"]);
     assert(!first.requests[1]!.fields.some(([name]) => name.toLowerCase().startsWith("proxy-")));
@@ -178,10 +184,11 @@ Deno.test("bytes that break a response's framing reach nobody: 502, or a reset o
     const failure = await second.readAll().then(() => null, (error) => error);
     assertEquals(failure?.code, "ECONNRESET");
     const completed = proxy.of("exchange_completed", 2)[0]!.attributes;
-    assertEquals([completed.outcome, completed.error_by, completed.error_code], [
+    assertEquals([completed.outcome, completed.error_by, completed.error_code, completed.answer_status], [
       "protocol_error",
       "server",
       "invalid_chunk_size",
+      undefined,
     ]);
   });
   await origin.close();
@@ -211,7 +218,8 @@ Deno.test("a server that ends without a word is a 502, one that resets in the mi
     const client = await proxy.connect();
     await client.write(`GET http://${silent.authority}/ HTTP/1.1\r\nHost: ${silent.authority}\r\n\r\n`);
     assertEquals((await response(client)).status, 502);
-    assertEquals(proxy.of("exchange_completed", 1)[0]!.attributes.outcome, "server_aborted");
+    const unanswered = proxy.of("exchange_completed", 1)[0]!.attributes;
+    assertEquals([unanswered.outcome, unanswered.answer_status], ["server_aborted", 502]);
 
     const reset = await proxy.connect();
     await reset.write(`GET ${origin.url}/reset HTTP/1.1\r\nHost: ${origin.authority}\r\n\r\n`);

@@ -57,6 +57,11 @@ Deno.test("attributeFault names the attribute that is missing or of another type
     ],
     [
       "exchange_completed",
+      { ...completed(1).attributes, answer_status: "502" },
+      "attribute answer_status of exchange_completed is not a status code",
+    ],
+    [
+      "exchange_completed",
       { ...completed(1).attributes, ttfb_ns: 1.5 },
       "attribute ttfb_ns of exchange_completed is not a whole number from 0 on or null",
     ],

@@ -178,6 +178,7 @@ export function goodLog(): LogBuilder {
       responseHeaders(2, 204),
       completed(2),
       flowEvent("exchange_completed", {
+        answer_status: 400,
         ...completed(3).attributes,
         error_code: "bare_lf",
         outcome: "protocol_error",
@@ -206,7 +207,7 @@ export function goodLog(): LogBuilder {
     received,
     decision("block"),
     requestHeaders(3),
-    completed(3, { outcome: "blocked", ttfb_ns: null }),
+    completed(3, { answer_status: 403, outcome: "blocked", ttfb_ns: null }),
     closed("blocked"),
   );
 

@@ -39,11 +39,11 @@ Deno.test("ReadableLines gives one aligned line for each exchange and for each f
     "0.000s  CONNECT    -   2.0 KiB    3.0 s  api.example.com:443  (blocked: rule r1)",
     "0.000s  POST     200    32 KiB   2.5 ms  https://api.example.com/v1/items?x=1  (sent 16 KiB)",
     "0.000s  GET      204       0 B   2.5 ms  https://api.example.com/v1/items?x=1",
-    "0.000s  ?          -       0 B   2.5 ms  api.example.com:443  (protocol_error)",
+    "0.000s  ?        400*      0 B   2.5 ms  api.example.com:443  (protocol_error)",
     "0.000s  CONNECT    -   2.0 KiB    3.0 s  [::1]:443  (sent 500 B)",
     "0.000s  CONNECT    -   2.0 KiB    3.0 s  -  (connect_parse_failed)",
     "0.000s  GET      101       0 B   2.5 ms  http://api.example.com/a",
-    "0.000s  GET        -       0 B   2.5 ms  https://api.example.com/v1/items?x=1  (blocked)",
+    "0.000s  GET      403*      0 B   2.5 ms  https://api.example.com/v1/items?x=1  (blocked)",
     "0.000s  CONNECT    -   2.0 KiB    3.0 s  api.example.com:443  (tls_handshake_failed)",
   ]);
 });
@@ -80,6 +80,10 @@ Deno.test("ReadableLines paints only when asked to, and the status by its class"
   assert(lines(302).includes("\x1b[36m302\x1b[0m"));
   assert(lines(404).includes("\x1b[33m404\x1b[0m"));
   assert(lines(503).includes("\x1b[31m503\x1b[0m"));
+  const own = completed(1, { answer_status: 403, outcome: "blocked" });
+  const log = new LogBuilder().open();
+  const [blocked] = show(log.add(log.flow(1), requestHeaders(1), own).lines, true);
+  assert(blocked!.includes("\x1b[31m403*\x1b[0m"));
   assertEquals(show(goodLog().lines).join("").includes("\x1b"), false);
 });
 
@@ -107,6 +111,7 @@ Deno.test("ReadableLines lets no control character of a log through, and never t
       "outcome",
       "reason_code",
       "status",
+      "answer_status",
     ),
     hostile,
   );

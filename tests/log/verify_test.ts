@@ -290,6 +290,11 @@ const BROKEN_FLOWS: readonly [name: string, Invariant, FlowEvent[]][] = [
   ]],
   ["a flow that ends inside an exchange", "exchange_completed", [requestHeaders(1), closed()]],
   ["a complete exchange without a response", "exchange_completed", [requestHeaders(1), completed(1)]],
+  ["an answer of the proxy beside a response", "exchange_completed", [
+    requestHeaders(1),
+    responseHeaders(1, 200),
+    completed(1, { answer_status: 502, outcome: "server_aborted" }),
+  ]],
   ["a first byte after the end", "exchange_completed", [
     requestHeaders(1),
     responseHeaders(1, 200),
