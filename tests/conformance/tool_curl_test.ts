@@ -7,7 +7,7 @@ import { makeAuthority, makeSelfSigned } from "../support/certificates.ts";
 import { curlThrough } from "../support/curl.ts";
 import { freePort } from "../support/free_port.ts";
 import { type HttpOrigin, patternBytes, sha256Hex, startHttpOrigin } from "../support/origin.ts";
-import { type LogEvent, ProxyProcess } from "../support/proxy_process.ts";
+import { type LogEvent, ProxyProcess, soth } from "../support/proxy_process.ts";
 import type { RunOptions } from "../support/tools.ts";
 
 const authority = makeAuthority();
@@ -324,4 +324,11 @@ Deno.test("curl hears of a server that breaks off as a broken transfer", async (
       "server_aborted",
     );
   }
+});
+
+Deno.test("log show prints the exchanges of this log for a person to read", async () => {
+  const { code, stdout } = await soth("log", ["show", proxy.folder.log]);
+  assertEquals(code, 0);
+  assertStringIncludes(stdout, "/bytes/200000");
+  assertStringIncludes(stdout, "a.blocked.test");
 });
