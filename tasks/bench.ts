@@ -19,6 +19,7 @@ import { type Aim, aimRows, figure, median, table } from "./bench/figures.ts";
 import { Load } from "./bench/load.ts";
 import {
   type Bench,
+  CONNECTIONS,
   FULL,
   measureBulk,
   measureFlatness,
@@ -330,11 +331,14 @@ async function profile(bench: Bench, measures: readonly Measure[], directory: st
       const proxy: ProxySetup = { ...bench.proxy, command };
       const contender = await startContender({ ...bench, proxy }, `soth-mitm ${decision}`);
       const targets = [contender.target];
-      const bulk = scenario === "download" || scenario === "upload";
-      const { count } = bulk
-        ? await bench.load.run({ scenario, targets, bytes: bench.effort.flatBytes })
-        : await bench.load.run({ scenario, targets, connections: 16, seconds: PROFILED_SECONDS });
-      contender.exchanges += bulk ? 1 : count;
+      if (scenario === "download" || scenario === "upload") {
+        await bench.load.run({ scenario, targets, bytes: bench.effort.flatBytes });
+        contender.exchanges++;
+      } else {
+        const connections = CONNECTIONS[scenario];
+        const seconds = PROFILED_SECONDS;
+        contender.exchanges += (await bench.load.run({ scenario, targets, connections, seconds })).count;
+      }
       await contender.stop();
       const text = await Deno.readTextFile(`${directory}/${file}`);
       const rows = topSelfTimes(JSON.parse(text) as CpuProfile, PROFILE_ENTRIES).map((entry) => [

@@ -44,8 +44,8 @@ export const QUICK: Effort = {
   flatRequests: 100_000,
 };
 
-const KEPT_CONNECTIONS = 32;
-const NEW_CONNECTIONS_AT_ONCE = 16;
+/** How many connections the load has at once. */
+export const CONNECTIONS = { keepalive: 32, connections: 16 } as const;
 const IDLE_FLOWS = 1000;
 
 export interface Bench {
@@ -180,7 +180,7 @@ export async function measureRate(
   scenario: "keepalive" | "connections",
 ): Promise<Rounds> {
   const { load, usage, effort } = bench;
-  const connections = scenario === "keepalive" ? KEPT_CONNECTIONS : NEW_CONNECTIONS_AT_ONCE;
+  const connections = CONNECTIONS[scenario];
   const run = async (contender: Contender, seconds: number) => {
     const result = await load.run({ scenario, targets: [contender.target], connections, seconds });
     contender.exchanges += result.count;
@@ -305,7 +305,7 @@ export async function measureFlatness(
       () => load.run({ scenario: "download", targets, bytes: effort.flatBytes }),
     );
     const exchange = (requests: number) =>
-      load.run({ scenario: "keepalive", targets, connections: KEPT_CONNECTIONS, requests });
+      load.run({ scenario: "keepalive", targets, connections: CONNECTIONS.keepalive, requests });
     const warmUpRequests = effort.flatRequests / 10;
     await exchange(warmUpRequests);
     const exchanges = await watchMemory(bench.usage, pid!, () => exchange(effort.flatRequests));
