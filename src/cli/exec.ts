@@ -67,8 +67,11 @@ export async function execCommand(args: readonly string[], world: World): Promis
     const { caCertPath } = proxy;
     const env = execEnvironment(world.env, { proxyUrl: url, caCertPath, bundlePath, nodePreloadPath });
 
+    // Before there is a command: a signal that came first would end us alone and leave the command behind.
+    const signals = new ForwardedSignals(world);
     const child = spawn(command, args, env, world.cwd);
     if (typeof child === "number") {
+      signals.end();
       await proxy.stop();
       const why = child === NOT_FOUND ? "is not found" : "cannot be run";
       const message = `the command ${JSON.stringify(command)} ${why}`;
@@ -76,8 +79,8 @@ export async function execCommand(args: readonly string[], world: World): Promis
       bugs.end();
       return reporter.end("ok", { message }, child);
     }
+    signals.passTo(child);
     world.dropPermissions(needed);
-    const forget = forwardSignals(child, world);
     // A proxy that failed leaves its command without a way out.
     let ended = false;
     void proxy.ended.then(() => {
@@ -87,7 +90,7 @@ export async function execCommand(args: readonly string[], world: World): Promis
     ended = true;
     await proxy.stop();
     const end = await proxy.ended;
-    forget();
+    signals.end();
     await linesShown();
     bugs.end();
     if (end.reason === "failed") return reporter.end("runtime_failed", { message: end.detail });
@@ -122,18 +125,32 @@ function spawn(
  * Passes signals on to the command and lives on until it ends. What a terminal sends on a keypress has
  * reached the command already, as one of the same process group.
  */
-function forwardSignals(child: Deno.ChildProcess, world: World): () => void {
-  if (world.platform === "windows") {
-    // The console tells every process that is attached to it.
-    return onSignals(["SIGINT", "SIGBREAK"], () => {});
+class ForwardedSignals {
+  #child: Deno.ChildProcess | null = null;
+  readonly #early: Deno.Signal[] = [];
+  readonly #forget: () => void;
+
+  constructor(world: World) {
+    if (world.platform === "windows") {
+      // The console tells every process that is attached to it.
+      this.#forget = onSignals(["SIGINT", "SIGBREAK"], () => {});
+      return;
+    }
+    const fromKeys: readonly Deno.Signal[] = world.console.stdinIsTerminal ? ["SIGINT", "SIGQUIT"] : [];
+    this.#forget = onSignals(["SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"], (signal) => {
+      if (this.#child === null) this.#early.push(signal);
+      else if (!fromKeys.includes(signal)) sendSignal(this.#child, signal);
+    });
   }
-  const fromKeys: readonly Deno.Signal[] = world.console.stdinIsTerminal ? ["SIGINT", "SIGQUIT"] : [];
-  return onSignals(
-    ["SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"],
-    (signal) => {
-      if (!fromKeys.includes(signal)) sendSignal(child, signal);
-    },
-  );
+
+  passTo(child: Deno.ChildProcess): void {
+    this.#child = child;
+    for (const signal of this.#early.splice(0)) sendSignal(child, signal);
+  }
+
+  end(): void {
+    this.#forget();
+  }
 }
 
 function sendSignal(child: Deno.ChildProcess, signal: Deno.Signal): void {
