@@ -4,7 +4,7 @@
  */
 import { LogVerifier } from "../log/verify.ts";
 import { ProxySession } from "../proxy/session.ts";
-import { join } from "./messages.ts";
+import { join } from "./bytes.ts";
 import type { SimFlow, SimWorld } from "./world.ts";
 
 export type Checker = (world: SimWorld, report: (detail: string) => void) => void;
@@ -249,7 +249,7 @@ function dataOf(attributes: Readonly<Record<string, unknown>>): Uint8Array {
   const base64 = attributes["data_base64"];
   if (typeof text === "string") return encoder.encode(text);
   if (typeof base64 !== "string") return new Uint8Array(0);
-  return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+  return Uint8Array.fromBase64(base64);
 }
 
 function reasonOf({ events }: SimFlow): unknown {

@@ -1,5 +1,6 @@
 /** Flows about CONNECT itself: tunnels, refusals, TLS that fails, names that differ, and peers that stay silent. */
-import { answers, ends, says, type Turn } from "./dialogue.ts";
+import { join, latin1 } from "./bytes.ts";
+import { answers, ends, pauses, says, type Turn } from "./dialogue.ts";
 import {
   clearClient,
   connectTurns,
@@ -16,7 +17,7 @@ import {
   unreachableServer,
 } from "./flow_plan.ts";
 import { rawTurns } from "./http_workloads.ts";
-import { join, latin1, planExchange } from "./messages.ts";
+import { planExchange } from "./messages.ts";
 import { type Peer, type Script, unlessClosed } from "./script.ts";
 import { tlsLine } from "./tls.ts";
 
@@ -90,7 +91,7 @@ export function refusedConnect(planner: Planner): FlowPlan {
       isEager ? [turns[0], says("client", random.bytes(50)), turns[1]] : turns,
       random.pick(["ends", "waits"]),
     ),
-    servers: new Map(isBlocked ? [] : [[authority, unreachableServer(dial)]]),
+    servers: new Map([[authority, unreachableServer(dial)]]),
     actions: new Map(isBlocked ? [[host, "block"]] : []),
     reasons: isBlocked ? ["blocked"] : ["upstream_connect_failed", "route_failed"],
   };
@@ -158,7 +159,8 @@ export function otherName(planner: Planner): FlowPlan {
   const authority = `${host}:443`;
   const other = `f${flow}-back.test`;
   const action = random.pick(["block", "tunnel", "intercept"] as const);
-  const setup = tlsSetup(host, random, { sni: other });
+  const onlyHttp2 = action === "intercept" && random.chance(0.3);
+  const setup = tlsSetup(host, random, onlyHttp2 ? { sni: other, alpn: ["h2"] } : { sni: other });
   const connect = connectTurns(authority, random);
   const shared = { ...PLAIN, actions: new Map([[other, action]]), hello: setup.hello };
   if (action === "block") {
@@ -170,13 +172,20 @@ export function otherName(planner: Planner): FlowPlan {
       reasons: ["blocked"],
     };
   }
-  if (action === "tunnel" && host.startsWith("10.")) {
-    const raw = [says("client", setup.hello), ...rawTurns(random, random.chance(0.5))];
+  if (onlyHttp2 || (action === "tunnel" && host.startsWith("10."))) {
+    const hello = says("client", setup.hello);
+    const raw = rawTurns(random, random.chance(0.5));
+    // Whatever the phase in which such a server begins to speak, it is heard.
+    const banner = says("server", latin1("220 ready\r\n"));
+    const greets = !onlyHttp2 && random.chance(0.5);
     return {
       ...shared,
-      name: "a server name that is tunnelled",
-      client: clearClient([...connect, ...raw], "ends"),
-      servers: new Map([[authority, server(raw, 0)]]),
+      name: `a server name that is tunnelled${greets ? ", and a server that greets" : ""}`,
+      client: clearClient([...connect, hello, ...(greets ? [banner] : []), ...raw], "ends"),
+      servers: new Map([[
+        authority,
+        server(greets ? [pauses("server", random.below(300)), banner, hello, ...raw] : [hello, ...raw], 0),
+      ]]),
       reasons: ["complete"],
     };
   }

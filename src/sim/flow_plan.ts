@@ -1,9 +1,10 @@
 /** What one flow is meant to be: its client, its servers, what policy says of them, and how it ends undisturbed. */
 import type { CloseReason } from "../core/close_reason.ts";
 import type { Action, TransportFault } from "../core/session.ts";
+import { latin1 } from "./bytes.ts";
 import { answers, type Farewell, playClient, says, ServerPart, type Turn } from "./dialogue.ts";
 import { clientHello, type HelloOptions } from "./hello.ts";
-import { type ExchangePlan, latin1 } from "./messages.ts";
+import { type ExchangePlan } from "./messages.ts";
 import type { Random } from "./random.ts";
 import { Deviation, type Peer, type Script } from "./script.ts";
 import { tlsLine } from "./tls.ts";

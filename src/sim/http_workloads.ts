@@ -1,5 +1,6 @@
 /** Flows that carry HTTP/1.1: inside TLS, in the clear after CONNECT, and as plain requests to a proxy. */
 import type { Action } from "../core/session.ts";
+import { join, latin1 } from "./bytes.ts";
 import { answers, ends, type Farewell, pauses, says, saysInVain, type Turn } from "./dialogue.ts";
 import {
   clearClient,
@@ -18,9 +19,7 @@ import {
   type ExchangeKind,
   type ExchangePlan,
   head,
-  join,
   LAST_EXCHANGE_KINDS,
-  latin1,
   type Place,
   planExchange,
   requestHead,
@@ -57,6 +56,8 @@ export function exchanges(planner: Planner): FlowPlan {
     exchanges: plans,
     farewell: plans.at(-1)!.isLast ? random.pick(["ends", "waits"]) : "ends",
     reasons: ["complete"],
+    // Plain requests that policy tunnels are carried without events.
+    actions: transport === "forward" && random.chance(0.3) ? [[places.hosts[0]!, "tunnel"]] : [],
   });
 }
 
@@ -160,30 +161,50 @@ const BAD_REQUESTS: readonly (readonly [string, number])[] = [
   [`GET TARGET HTTP/1.1\r\nHost: HOST\r\nX: ${"y".repeat(20_000)}\r\n\r\n`, 431],
 ];
 
-/** A request body whose framing breaks in the middle. */
+/** A request body whose framing breaks in the middle, before or after the response has begun. */
 export function badRequestBody(planner: Planner): FlowPlan {
   const { random } = planner;
   const transport = random.pick(TRANSPORTS);
   const places = new Places(planner, transport, 1);
   const asks = requestHead("POST", places.next(), "HTTP/1.1", [["Transfer-Encoding", "chunked"]], random);
   const valid = latin1("5\r\nhello\r\n");
-  const bad = latin1(
-    random.pick(["zz\r\n", "5\nhello", " 5\r\n", "5 ;x\r\n", "3\r\nabcd\r\n", "0\r\nBad Trailer: x\r\n\r\n"]),
-  );
-  // Where the data of a chunk is too long, what is of the right length has gone out before that is known.
-  // A trailer section is held back, the size line before it is not.
+  const bad = latin1(random.pick(BAD_CHUNKS));
+  // Where the data of a chunk is too long, what is of the right length has gone out before that is known. A
+  // trailer section is held back, the size line before it is not.
   const partly = bad[0] === 0x33 ? latin1("3\r\nabc") : bad[0] === 0x30 ? latin1("0\r\n") : NOTHING;
+  const shared = { exchanges: [], farewell: "waits", reasons: ["protocol_error"] } as const;
+  if (random.chance(0.5)) {
+    return httpFlow(planner, places, {
+      ...shared,
+      name: `bad request body over ${transport}`,
+      turns: [
+        saysInVain("client", join(asks.bytes, valid, bad), 0, join(asks.arrives, valid, partly)),
+        answers(400),
+      ],
+    });
+  }
+  const begins = says("client", join(asks.bytes, valid), 0, join(asks.arrives, valid));
+  const goesOn = saysInVain("client", bad, 0, partly);
+  const answersWhole = random.chance(0.5);
+  const answer = latin1(`HTTP/1.1 200 OK\r\nContent-Length: ${answersWhole ? 4 : 9}\r\n\r\nhalf`);
+  const turns = [begins, says("server", answer), goesOn];
   return httpFlow(planner, places, {
-    name: `bad request body over ${transport}`,
-    turns: [
-      { ...saysInVain("client", join(asks.bytes, valid, bad), 0, join(asks.arrives, valid, partly)) },
-      answers(400),
-    ],
-    exchanges: [],
-    farewell: "waits",
-    reasons: ["protocol_error"],
+    ...shared,
+    name: `bad request body after ${answersWhole ? "the" : "half a"} response over ${transport}`,
+    turns,
+    // Half a response is cut off.
+    clientTurns: answersWhole ? turns : [...turns, saysInVain("server", NOTHING, 0, NOTHING)],
   });
 }
+
+const BAD_CHUNKS = [
+  "zz\r\n",
+  "5\nhello",
+  " 5\r\n",
+  "5 ;x\r\n",
+  "3\r\nabcd\r\n",
+  "0\r\nBad Trailer: x\r\n\r\n",
+];
 
 /** A response that breaks a rule: 502 while nothing of it went out, else a reset. */
 export function badResponse(planner: Planner): FlowPlan {
@@ -250,7 +271,13 @@ export function forwardRefusals(planner: Planner): FlowPlan {
     : kind === "https"
     ? [`https://${host}/secret`, 400]
     : [`http://${host}/`, kind === "blocked" ? 403 : dialStatus(dial)];
-  const refused = latin1(`GET ${target} HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+  // A request with a body takes the connection with it: nobody reads the body.
+  const hasBody = after.length === 0 && random.chance(0.5);
+  const refused = latin1(
+    hasBody
+      ? `POST ${target} HTTP/1.1\r\nHost: ${host}\r\nContent-Length: 3\r\n\r\nabc`
+      : `GET ${target} HTTP/1.1\r\nHost: ${host}\r\n\r\n`,
+  );
   const isLast = after.length === 0;
   return httpFlow(planner, places, {
     name: `refused plain request (${kind === "dial" ? dial : kind})`,
@@ -269,7 +296,7 @@ export function forwardRefusals(planner: Planner): FlowPlan {
       : kind === "dial"
       ? ["upstream_connect_failed", "route_failed"]
       : ["protocol_error"],
-    moreServers: kind === "dial" ? [[`${host}:80`, unreachableServer(dial)]] : [],
+    moreServers: [[`${host}:80`, unreachableServer(dial)]],
     actions: kind === "blocked" ? [[host, "block"]] : [],
   });
 }

@@ -6,6 +6,7 @@ import { parseArgs } from "@std/cli/parse-args";
 import { chooseOptions, type Fault, FAULTS, type SimOptions } from "./options.ts";
 import { type Outcome, simulateTwice } from "./run.ts";
 import { type WorkloadName, WORKLOADS } from "./workloads.ts";
+import type { MakeSession } from "./world.ts";
 
 const USAGE =
   `deno task sim [--seed N] [--runs M] [--without FAULT,…] [--only WORKLOAD,…] [--flows N] [--verbose]
@@ -26,11 +27,12 @@ interface Arguments {
   readonly verbose: boolean;
 }
 
-/** Gives the exit code. `seedOfToday` is what to begin with where no seed is given. */
+/** Gives the exit code. `seedOfToday` is what to begin with where no seed is given; `makeSession` is for canaries. */
 export async function main(
   args: readonly string[],
   print: (line: string) => void,
   seedOfToday: number,
+  makeSession?: MakeSession,
 ): Promise<number> {
   const parsed = parse(args, seedOfToday);
   if (typeof parsed === "string") {
@@ -44,7 +46,7 @@ export async function main(
   for (let run = 0; run < runs; run++) {
     const options = withArguments(chooseOptions((seed + run) >>> 0), parsed);
     if (parsed.verbose || runs === 1) print(describe(options));
-    const outcome = await simulateTwice(options);
+    const outcome = await simulateTwice(options, makeSession);
     flows += outcome.flows;
     lines += outcome.lines.length;
     if (parsed.verbose) { for (const line of outcome.lines) print(line.slice(0, -1)); }

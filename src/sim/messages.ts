@@ -1,4 +1,5 @@
 /** HTTP/1.1 exchanges as dialogues: what clients and servers of all sorts say, well-formed. */
+import { join, latin1 } from "./bytes.ts";
 import { ends, says, type Turn } from "./dialogue.ts";
 import type { Random } from "./random.ts";
 
@@ -48,7 +49,7 @@ export function planExchange(kind: ExchangeKind, place: Place, random: Random): 
   const body = (): Uint8Array => random.bytes(random.pick(BODY_BYTES));
   const responseBody = hasNoResponseBody(kind) ? NOTHING : body();
   const method = methodOf(kind, random);
-  const requestBody = method === "GET" || method === "HEAD" || kind === "http10" ? NOTHING : nonEmpty(body());
+  const requestBody = REQUESTS_WITH_BODY.has(kind) ? nonEmpty(body()) : NOTHING;
   const isChunked = kind === "post_chunked";
   const coded = isChunked ? chunked(requestBody, random) : requestBody;
   const http10 = kind === "http10" || kind === "http10_keep_alive";
@@ -191,6 +192,13 @@ function hasNoResponseBody(kind: ExchangeKind): boolean {
   return kind === "head" || kind === "not_modified" || kind === "no_content";
 }
 
+const REQUESTS_WITH_BODY: ReadonlySet<ExchangeKind> = new Set([
+  "post",
+  "post_chunked",
+  "expect_continue",
+  "early_response",
+]);
+
 function methodOf(kind: ExchangeKind, random: Random): string {
   switch (kind) {
     case "post":
@@ -201,7 +209,8 @@ function methodOf(kind: ExchangeKind, random: Random): string {
     case "head":
       return "HEAD";
     default:
-      return "GET";
+      // Some begin like a CONNECT.
+      return random.pick(["GET", "GET", "COPY", "CONN"]);
   }
 }
 
@@ -244,18 +253,4 @@ export function chunked(body: Uint8Array, random: Random): Uint8Array {
 
 export function head(startLine: string, fields: Fields): Uint8Array {
   return latin1([startLine, ...fields.map(([name, value]) => `${name}: ${value}`), "", ""].join("\r\n"));
-}
-
-export function latin1(text: string): Uint8Array {
-  return Uint8Array.from(text, (character) => character.charCodeAt(0));
-}
-
-export function join(...parts: readonly Uint8Array[]): Uint8Array {
-  const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    joined.set(part, offset);
-    offset += part.length;
-  }
-  return joined;
 }

@@ -3,9 +3,9 @@
  * like a page of dialogue, and still runs in the turns of the virtual clock.
  */
 import type { ConnHandler } from "../runtime/conn.ts";
+import { textOf, veil } from "./bytes.ts";
 import type { SimClock } from "./clock.ts";
 import type { LinkEnd } from "./link.ts";
-import { veil } from "./tls.ts";
 
 /** A script yields what must hold before it goes on. */
 export type Script<Result = void> = Generator<() => boolean, Result, void>;
@@ -155,11 +155,11 @@ export class Peer implements ConnHandler {
   *expectEnd(): Script {
     const rest = yield* this.readToEnd();
     if (rest.length > 0) {
-      const answer = ANSWER.exec(text(rest.subarray(0, 1000)));
+      const answer = ANSWER.exec(textOf(rest.subarray(0, 1000)));
       if (answer !== null) throw new Deviation("answered", answer[1]!);
       throw new Deviation(
         "mismatch",
-        `${rest.length} bytes too many: ${JSON.stringify(text(rest.subarray(0, 60)))}`,
+        `${rest.length} bytes too many: ${JSON.stringify(textOf(rest.subarray(0, 60)))}`,
       );
     }
     if (this.wasReset && !this.ended) throw new Deviation("reset", "instead of an end");
@@ -169,11 +169,11 @@ export class Peer implements ConnHandler {
   *expectPart(expected: Uint8Array): Script {
     const found = yield* this.readToEnd();
     if (found.length <= expected.length && found.every((octet, index) => octet === expected[index])) return;
-    const answer = ANSWER.exec(text(found.subarray(0, 1000)));
+    const answer = ANSWER.exec(textOf(found.subarray(0, 1000)));
     if (answer !== null) throw new Deviation("answered", answer[1]!);
     throw new Deviation(
       "mismatch",
-      `${JSON.stringify(text(found.subarray(0, 60)))} instead of a part of a message`,
+      `${JSON.stringify(textOf(found.subarray(0, 60)))} instead of a part of a message`,
     );
   }
 
@@ -198,7 +198,7 @@ export class Peer implements ConnHandler {
     for (;;) {
       const at = this.#read.subarray(this.#start, this.#start + this.#length).indexOf(0x0a);
       if (at >= 0) {
-        const line = text(this.#read.subarray(this.#start, this.#start + at));
+        const line = textOf(this.#read.subarray(this.#start, this.#start + at));
         this.#skip(at + 1);
         return line;
       }
@@ -236,7 +236,7 @@ export class Peer implements ConnHandler {
     throw new Deviation(
       "mismatch",
       `byte ${checked} of ${expected.length} (${
-        JSON.stringify(text(expected.subarray(0, 40)))
+        JSON.stringify(textOf(expected.subarray(0, 40)))
       }…) is ${found}`,
     );
   }
@@ -253,7 +253,7 @@ export class Peer implements ConnHandler {
   }
 
   #unreadText(): string {
-    return text(this.#read.subarray(this.#start, this.#start + Math.min(this.#length, 1000)));
+    return textOf(this.#read.subarray(this.#start, this.#start + Math.min(this.#length, 1000)));
   }
 
   #skip(count: number): void {
@@ -303,10 +303,4 @@ const ANSWER =
 
 function mayBeAnswer(found: string): boolean {
   return ANSWER_PREFIX.startsWith(found.slice(0, ANSWER_PREFIX.length));
-}
-
-function text(bytes: Uint8Array): string {
-  let characters = "";
-  for (const octet of bytes) characters += String.fromCharCode(octet);
-  return characters;
 }

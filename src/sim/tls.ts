@@ -13,20 +13,15 @@
 import type { SecureClient, Secured, SecureServer, TransportFault } from "../core/session.ts";
 import { type Conn, type ConnHandler, IGNORE_EVENTS } from "../runtime/conn.ts";
 import type { SecureCallbacks } from "../runtime/flow_driver.ts";
+import { latin1, textOf, veil } from "./bytes.ts";
 import type { SimClock } from "./clock.ts";
 import type { LinkEnd, Tap } from "./link.ts";
 import type { Random } from "./random.ts";
 
 const LINE_BYTES_MAX = 1000;
-const encoder = new TextEncoder();
 
 export function tlsLine(...words: readonly string[]): Uint8Array {
-  return encoder.encode(`${words.join(" ")}\n`);
-}
-
-/** The stand-in for encryption, and for decryption. */
-export function veil(data: Uint8Array): Uint8Array {
-  return data.map((octet) => octet ^ 0xa5);
+  return latin1(`${words.join(" ")}\n`);
 }
 
 /** What is given to the driver once a side is secured. */
@@ -169,7 +164,7 @@ interface Turn {
 /** Says its line and waits for the peer's; like the real one it owns the connection meanwhile. */
 function handshake(raw: LinkEnd, callbacks: SecureCallbacks, world: TlsWorld, turn: Turn): () => void {
   let isOver = false;
-  let read = latin1(turn.alreadyRead);
+  let read = textOf(turn.alreadyRead);
   const fail = (fault: TransportFault) => {
     if (isOver) return;
     isOver = true;
@@ -179,7 +174,7 @@ function handshake(raw: LinkEnd, callbacks: SecureCallbacks, world: TlsWorld, tu
   };
   const feed = (data: Uint8Array) => {
     if (isOver) return;
-    read += latin1(data);
+    read += textOf(data);
     const end = read.indexOf("\n");
     if (end < 0) {
       if (read.length > LINE_BYTES_MAX) fail(tlsFault("ERR_SSL_UNEXPECTED_MESSAGE"));
@@ -198,8 +193,7 @@ function handshake(raw: LinkEnd, callbacks: SecureCallbacks, world: TlsWorld, tu
     isOver = true;
     const conn = new SimTlsConn(raw, world.clock, world.random);
     conn.tap = world.tap;
-    const rest = read.slice(end + 1);
-    conn.begin(Uint8Array.from(rest, (character) => character.charCodeAt(0)));
+    conn.begin(latin1(read.slice(end + 1)));
     callbacks.secured(conn, { ...agreed, version: "TLSv1.3", cipher: "TLS_SIMULATED" });
   };
   raw.handler = {
@@ -227,12 +221,6 @@ const CLOSED_EARLY: TransportFault = {
 
 function tlsFault(code: string): TransportFault {
   return { kind: "tls", code, detail: `The handshake failed with ${code}` };
-}
-
-function latin1(data: Uint8Array): string {
-  let text = "";
-  for (const octet of data) text += String.fromCharCode(octet);
-  return text;
 }
 
 function startsWith(data: Uint8Array, start: Uint8Array): boolean {
