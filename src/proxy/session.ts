@@ -20,7 +20,7 @@ import { Http1Relay, type RelayHost, type RelayLimits } from "../http1/relay.ts"
 import { type ClientHello, ClientHelloReader } from "../tls/client_hello.ts";
 import { normalizeTlsFailure } from "../tls/failure.ts";
 import { ja3, ja4 } from "../tls/fingerprint.ts";
-import { looksLikeHttp } from "../tls/sniff.ts";
+import { type Likeness, looksLikeHttp } from "../tls/sniff.ts";
 import {
   badRequestAnswer,
   blockedAnswer,
@@ -116,6 +116,8 @@ export class ProxySession implements Session {
   #exchangeId = 1;
   // Each lives only as long as its phase, so that an idle tunnel holds almost nothing.
   #headReader: HeadReader | null;
+  /** The beginning of the first head until it tells whether that is a CONNECT: a few octets. */
+  #firstOctets = NOTHING;
   #held = NOTHING_HELD;
   #helloReader: ClientHelloReader | null = null;
   #handshakes: Handshakes | null = null;
@@ -132,7 +134,7 @@ export class ProxySession implements Session {
   }
 
   get heldBytes(): number {
-    return this.#held.client.length + this.#held.server.length + (this.#headReader?.buffered ?? 0) +
+    return this.#held.client.length + this.#held.server.length + this.#headBytes +
       (this.#relay?.heldBytes ?? 0);
   }
 
@@ -203,12 +205,12 @@ export class ProxySession implements Session {
         return;
       case "awaiting_head":
         if (side === "server") return;
-        if (this.#headReader !== null && this.#headReader.buffered > 0) {
+        if (this.#headBytes > 0) {
           this.#connectFailed({
             type: "error",
             code: "truncated_message",
             detail: "The client ended in the middle of its first head",
-            offset: this.#headReader.buffered,
+            offset: this.#headBytes,
             rfc: "RFC 9112 §8",
           });
         } else {
@@ -429,7 +431,7 @@ export class ProxySession implements Session {
         this.#relay!.drain(now);
         return;
       case "awaiting_head":
-        if (this.#headReader === null || this.#headReader.buffered === 0) this.#close("shutdown");
+        if (this.#headBytes === 0) this.#close("shutdown");
         return;
       case "peeking":
         if (this.#helloReader === null || this.#helloReader.bytes.length === 0) this.#close("shutdown");
@@ -456,14 +458,21 @@ export class ProxySession implements Session {
 
   #firstHead(data: Uint8Array): void {
     const reader = this.#headReader!;
-    if (reader.buffered === 0 && !startsLikeConnect(data)) {
-      // Anything that cannot be a CONNECT is the plain-HTTP relay's business from its first byte on.
-      this.#headReader = null;
-      this.effects.disarm("client_head");
-      this.#forwardHttp(data);
-      return;
+    let bytes = data;
+    if (reader.buffered === 0) {
+      // What is no CONNECT is the plain-HTTP relay's business from its first byte on, however that came.
+      bytes = join(this.#firstOctets, data);
+      const likeness = connectLikeness(bytes);
+      this.#firstOctets = likeness === "more" ? bytes.slice() : NOTHING;
+      if (likeness === "more") return;
+      if (likeness === "no") {
+        this.#headReader = null;
+        this.effects.disarm("client_head");
+        this.#forwardHttp(bytes);
+        return;
+      }
     }
-    const read = reader.push(data, 0);
+    const read = reader.push(bytes, 0);
     if (read.type === "more") return;
     this.effects.disarm("client_head");
     this.#headReader = null;
@@ -471,12 +480,8 @@ export class ProxySession implements Session {
       this.#connectFailed(read);
       return;
     }
-    const rest = data.subarray(read.next);
-    if (!isConnect(read.bytes)) {
-      this.#forwardHttp(join(read.bytes, rest));
-      return;
-    }
-    const connect = parseConnectHead(read.bytes, this.config.connectParseMode);
+    const rest = bytes.subarray(read.next);
+    const connect = parseConnectHead(read.bytes, this.config.connectParseMode, this.config.limits);
     if (connect.type === "error") {
       this.#connectFailed(connect);
       return;
@@ -511,7 +516,7 @@ export class ProxySession implements Session {
 
   #headTimeout(): void {
     const detail = `The first head was not whole within ${this.config.limits.headMs} ms (timeouts.head)`;
-    if (this.#headReader !== null && this.#headReader.buffered > 0) {
+    if (this.#headBytes > 0) {
       this.#sendAnswer({ status: 408, code: "head_timeout", detail, proxyError: "connection_read_timeout" });
     }
     this.#close("stage_timeout", detail);
@@ -824,6 +829,11 @@ export class ProxySession implements Session {
     return held;
   }
 
+  /** What is there of the first head. */
+  get #headBytes(): number {
+    return this.#firstOctets.length + (this.#headReader?.buffered ?? 0);
+  }
+
   #newHeadReader(): HeadReader {
     return new HeadReader({ maxHeadBytes: this.config.limits.maxHeadBytes });
   }
@@ -864,16 +874,15 @@ export class ProxySession implements Session {
   }
 }
 
-const CONNECT = "CONNECT ";
+const CONNECT = "connect";
 
-/** Can these first bytes be the beginning of a CONNECT, in whatever case? */
-function startsLikeConnect(data: Uint8Array): boolean {
-  for (let i = 0; i < Math.min(data.length, CONNECT.length); i++) {
-    const byte = data[i]!;
-    const upper = byte >= 0x61 && byte <= 0x7a ? byte - 0x20 : byte;
-    if (upper !== CONNECT.charCodeAt(i)) return false;
+/** Whether these first octets are meant as a CONNECT, as `isConnect` has it of whole heads. */
+function connectLikeness(bytes: Uint8Array): Likeness {
+  for (let index = 0; index < Math.min(bytes.length, CONNECT.length); index++) {
+    if ((bytes[index]! | 0x20) !== CONNECT.charCodeAt(index)) return "no";
   }
-  return true;
+  if (bytes.length <= CONNECT.length) return "more";
+  return isConnect(bytes) ? "yes" : "no";
 }
 
 function isIpAddress(host: string): boolean {
