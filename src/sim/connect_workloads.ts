@@ -126,6 +126,8 @@ const BAD_CONNECTS: readonly (readonly [string, number])[] = [
   ["CONNECT a.test:443 HTTP/2\r\n\r\n", 400],
   ["connect a.test:443 HTTP/1.1\r\n\r\n", 400],
   ["CONNECT a.test:443 HTTP/1.1\n\n", 400],
+  ["CONNECT\ta.test:443 HTTP/1.1\r\n\r\n", 400],
+  ["CONNECT\r\n\r\n", 400],
   ["CONNECT a.test:443 HTTP/1.1\r\nX: a\r\n b\r\n\r\n", 400],
   ["CONNECT a.test:443 HTTP/1.1\r\nHost: a", 400],
   [`CONNECT a.test:443 HTTP/1.1\r\nX: ${"y".repeat(20_000)}\r\n\r\n`, 431],

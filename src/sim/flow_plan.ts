@@ -20,6 +20,8 @@ export interface FlowPlan {
   readonly hello: Uint8Array | null;
   /** How the flow ends if nothing disturbs it. */
   readonly reasons: readonly CloseReason[];
+  /** What happens depends on how much is on its way, not only on what is said. */
+  readonly dependsOnTime?: true;
   /** The exchanges that are answered by a server, by target. */
   readonly exchanges: readonly ExchangePlan[];
 }

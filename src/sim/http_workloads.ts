@@ -118,7 +118,9 @@ export function badRequest(planner: Planner): FlowPlan {
   const place = places.next();
   const [lines, status] = random.pick(BAD_REQUESTS);
   const start = place.toProxy ? `http://${place.host}${place.path}` : place.path;
-  const bytes = latin1(lines.replaceAll("HOST", place.host).replace("TARGET", start));
+  // Some begin like a CONNECT.
+  const likeConnect = random.chance(0.2) ? lines.replace(/^[A-Z]+/, "CONN") : lines;
+  const bytes = latin1(likeConnect.replaceAll("HOST", place.host).replace("TARGET", start));
   const natural = before.flatMap((plan) => plan.turns);
   const isPipelined = random.chance(0.5);
   const asks = says("client", bytes, 0, NOTHING);
@@ -536,6 +538,7 @@ export function answersAndStopsReading(planner: Planner): FlowPlan {
   const other = { ...plan.servers.get(places.authorities[1]!)!, isOver: () => true };
   return {
     ...plan,
+    dependsOnTime: true,
     client: (peer) => unlessClosed(plan.client(peer)),
     servers: new Map([[places.authorities[0]!, deaf], [places.authorities[1]!, other]]),
   };

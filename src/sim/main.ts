@@ -3,7 +3,7 @@
  * happens can be had again; exits 1 at the first run in which a checker finds something.
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { chooseOptions, type Fault, FAULTS, type SimOptions } from "./options.ts";
+import { chooseOptions, type Fault, FAULTS, leavingOut, type SimOptions } from "./options.ts";
 import { type Outcome, simulateTwice } from "./run.ts";
 import { type WorkloadName, WORKLOADS } from "./workloads.ts";
 import type { MakeSession } from "./world.ts";
@@ -87,14 +87,10 @@ function describe(options: SimOptions): string {
 }
 
 function withArguments(options: SimOptions, { without, only, flows }: Arguments): SimOptions {
-  const faults = new Set([...options.faults].filter((fault) => !without.includes(fault)));
   return {
-    ...options,
-    faults,
+    ...leavingOut(options, without),
     workloads: only ?? options.workloads,
     flows: flows ?? options.flows,
-    maxFlows: faults.has("few_flows") ? options.maxFlows : 4096,
-    maxInFlightBytes: faults.has("small_budget") ? options.maxInFlightBytes : 64 << 20,
   };
 }
 

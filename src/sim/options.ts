@@ -73,10 +73,29 @@ export function chooseOptions(seed: number): SimOptions {
     },
     captureBytes: random.pick([0, 100, 20_000, 1 << 20]),
     flowBufferBytes: random.pick([65_536, 1 << 20]),
-    maxInFlightBytes: faults.has("small_budget") ? random.pick([20_000, 100_000]) : 64 << 20,
-    maxFlows: faults.has("few_flows") ? random.between(1, 3) : 4096,
+    maxInFlightBytes: faults.has("small_budget") ? random.pick([20_000, 100_000]) : MUCH_BUDGET,
+    maxFlows: faults.has("few_flows") ? random.between(1, 3) : MANY_FLOWS,
   };
 }
+
+/** The same flows in a world where nothing goes wrong. */
+export function withoutFaults(options: SimOptions): SimOptions {
+  return { ...options, faults: new Set(), maxFlows: MANY_FLOWS, maxInFlightBytes: MUCH_BUDGET };
+}
+
+/** `options` without some of its faults. */
+export function leavingOut(options: SimOptions, left: readonly Fault[]): SimOptions {
+  const faults = new Set([...options.faults].filter((fault) => !left.includes(fault)));
+  return {
+    ...options,
+    faults,
+    maxFlows: faults.has("few_flows") ? options.maxFlows : MANY_FLOWS,
+    maxInFlightBytes: faults.has("small_budget") ? options.maxInFlightBytes : MUCH_BUDGET,
+  };
+}
+
+const MANY_FLOWS = 4096;
+const MUCH_BUDGET = 64 << 20;
 
 /** The phase of faults lasts so long; afterwards nothing new goes wrong. */
 export const FAULT_PHASE_MS = 30_000;

@@ -91,6 +91,8 @@ export class SimWorld implements World {
   readonly flows: SimFlow[] = [];
   readonly bugs: string[] = [];
   readonly breaches: string[] = [];
+  /** When the last flow was gone. */
+  endedAt: Instant = 0;
   readonly #config: SessionConfig;
   readonly #open = new Map<FlowDriver, SimFlow>();
   readonly #alive = new Map<FlowDriver, SimFlow>();
