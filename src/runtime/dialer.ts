@@ -9,12 +9,8 @@ import type { TransportFault } from "../core/session.ts";
 import type { ConnCallbacks } from "./flow_driver.ts";
 import { transportFault } from "./faults.ts";
 import { readBuffer } from "./read_buffer.ts";
+import { type Address, Resolver } from "./resolver.ts";
 import { TcpConn } from "./tcp_conn.ts";
-
-interface Resolved {
-  readonly address: string;
-  readonly family: number;
-}
 
 export interface DialerOptions {
   /** Is this address and port one of our own listeners? */
@@ -24,6 +20,12 @@ export interface DialerOptions {
 }
 
 export class Dialer {
+  readonly #resolver = new Resolver(
+    (host, callback) =>
+      dns.lookup(host, { all: true, verbatim: true }, (error, found) => callback(error, found)),
+    () => performance.now(),
+  );
+
   constructor(private readonly options: DialerOptions) {}
 
   /** Gives a cancel; after it no callback comes. */
@@ -37,7 +39,7 @@ export class Dialer {
       if (fault.kind === "exhausted") this.options.onExhausted();
       callbacks.failed(fault);
     };
-    const connect = (addresses: readonly Resolved[]) => {
+    const connect = (addresses: readonly Address[]) => {
       if (cancelled) return;
       if (addresses.some(({ address }) => this.options.isSelf(address, target.port))) {
         failed({ kind: "self_target", code: "SELF_TARGET", detail: "the target is this proxy" });
@@ -45,11 +47,13 @@ export class Dialer {
       }
       try {
         socket = net.connect({
-          host: target.host,
+          // One address needs no race between families.
+          ...(addresses.length === 1
+            ? { host: addresses[0]!.address }
+            : { host: target.host, lookup: lookupOf(addresses) }),
           port: target.port,
           allowHalfOpen: true,
           noDelay: true,
-          lookup: lookupOf(addresses),
           onread: {
             buffer: readBuffer,
             callback: (bytes: number, buffer: Uint8Array) => {
@@ -76,8 +80,8 @@ export class Dialer {
     if (net.isIP(target.host) !== 0) {
       connect([{ address: target.host, family: net.isIP(target.host) }]);
     } else {
-      dns.lookup(target.host, { all: true, verbatim: true }, (error, addresses) => {
-        if (error) failed(transportFault(error));
+      this.#resolver.resolve(target.host, (error, addresses) => {
+        if (error !== null) failed(transportFault(error));
         else connect(addresses);
       });
     }
@@ -90,12 +94,12 @@ export class Dialer {
 
 type LookupCallback = (
   error: Error | null,
-  addresses: readonly Resolved[] | string | undefined,
+  addresses: readonly Address[] | string | undefined,
   family?: number,
 ) => void;
 
 /** The addresses that were resolved and checked are the ones that are dialled. */
-function lookupOf(addresses: readonly Resolved[]) {
+function lookupOf(addresses: readonly Address[]) {
   return (_host: string, options: { all?: boolean }, callback: LookupCallback): void => {
     if (options.all) callback(null, addresses);
     else callback(null, addresses[0]?.address, addresses[0]?.family);
