@@ -74,6 +74,16 @@ export const LANES: readonly Lane[] = [
     timeoutMs: 120_000,
   },
   {
+    name: "simulator",
+    kind: "simulation",
+    protocols: ["connect", "tunnel", "tls", "http1"],
+    tools: [],
+    files: ["tests/sim"],
+    quick: false,
+    leavesLogs: false,
+    timeoutMs: 120_000,
+  },
+  {
     name: "real-sockets",
     kind: "integration",
     protocols: ["connect", "tunnel", "tls", "http1"],

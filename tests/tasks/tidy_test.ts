@@ -141,11 +141,19 @@ Deno.test("tidy wants a test that imports each source with logic", () => {
   ) {
     assertEquals(untested(text), [], text);
   }
-  assertEquals(
-    findings({ "tests/core/a_test.ts": 'import "../../src/http/b.ts";', "src/http/b.ts": "" }).length,
-    1,
-  );
-  assertEquals(findings({ "tests/elsewhere/a_test.ts": "" }), []);
+});
+
+Deno.test("tidy wants of the simulator that some test of it reaches each file", () => {
+  const files: { readonly [path: string]: string } = {
+    "src/sim/main.ts": 'import "./world.ts"; import "./alone.ts";',
+    "src/sim/world.ts": 'import "./clock.ts"; export function world() {}',
+    "src/sim/clock.ts": "export class Clock {}",
+    "src/sim/alone.ts": "export class Alone {}",
+    "tests/sim/world_test.ts": 'import "../../src/sim/world.ts";',
+  };
+  assertEquals(tidy(Object.keys(files), (path) => files[path]!).map(({ path }) => path), [
+    "src/sim/alone.ts",
+  ]);
 });
 
 Deno.test("tidy finds sources that only tests reach, and helpers that nothing reaches", () => {
