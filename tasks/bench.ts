@@ -18,6 +18,7 @@ import { makeAuthority } from "../tests/support/certificates.ts";
 import { type Aim, aimRows, figure, median, table } from "./bench/figures.ts";
 import { Load } from "./bench/load.ts";
 import {
+  ask,
   type Bench,
   CONNECTIONS,
   FULL,
@@ -330,14 +331,13 @@ async function profile(bench: Bench, measures: readonly Measure[], directory: st
       ]);
       const proxy: ProxySetup = { ...bench.proxy, command };
       const contender = await startContender({ ...bench, proxy }, `soth-mitm ${decision}`);
-      const targets = [contender.target];
       if (scenario === "download" || scenario === "upload") {
-        await bench.load.run({ scenario, targets, bytes: bench.effort.flatBytes });
+        await ask(bench.load, contender, { scenario, bytes: bench.effort.flatBytes });
         contender.exchanges++;
       } else {
         const connections = CONNECTIONS[scenario];
         const seconds = PROFILED_SECONDS;
-        contender.exchanges += (await bench.load.run({ scenario, targets, connections, seconds })).count;
+        contender.exchanges += (await ask(bench.load, contender, { scenario, connections, seconds })).count;
       }
       await contender.stop();
       const text = await Deno.readTextFile(`${directory}/${file}`);

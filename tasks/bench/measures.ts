@@ -3,7 +3,7 @@
  * after the other, and every other round runs them in the opposite order.
  */
 import { type Aim, cpuRatio, figure, median, medianOf, pairedRatio, type Sample, table } from "./figures.ts";
-import type { Load, Target } from "./load.ts";
+import type { Load, LoadCommand, LoadResult, Target } from "./load.ts";
 import { Child, startBaseline, type UsageReader } from "./processes.ts";
 import { type ProxySetup, ProxyUnderTest } from "./proxy_under_test.ts";
 
@@ -86,6 +86,8 @@ export interface Contender {
   readonly target: Target;
   /** Exchanges asked for, to be found in its log. */
   exchanges: number;
+  /** What its process has written. */
+  said(): string;
   stop(): Promise<void>;
 }
 
@@ -96,7 +98,7 @@ export async function startContender(bench: Bench, name: ContenderName): Promise
   switch (name) {
     case "direct":
     case "direct tls":
-      return { name, pid: null, target, exchanges: 0, stop: () => Promise.resolve() };
+      return { name, pid: null, target, exchanges: 0, said: () => "", stop: () => Promise.resolve() };
     case "soth-mitm tunnel":
     case "soth-mitm intercept": {
       const intercepts = name === "soth-mitm intercept";
@@ -106,6 +108,7 @@ export async function startContender(bench: Bench, name: ContenderName): Promise
         pid: proxy.child.pid,
         target: { ...target, proxy: proxy.address, ca: proxy.caPath },
         exchanges: 0,
+        said: () => proxy.child.said,
         async stop() {
           await proxy.stop();
           bench.logs.push({ path: proxy.logPath, exchanges: intercepts ? contender.exchanges : null });
@@ -127,6 +130,7 @@ export async function startContender(bench: Bench, name: ContenderName): Promise
         pid: child.pid,
         target: { ...target, proxy: address },
         exchanges: 0,
+        said: () => child.said,
         stop: async () => void await child.stop(null),
       };
     }
@@ -138,6 +142,22 @@ export async function startAll(bench: Bench): Promise<Contender[]> {
   for (const name of CONTENDERS) contenders.push(await startContender(bench, name));
   return contenders;
 }
+
+/** Has the load do something; an error names the contender and what its process said. */
+export async function ask(
+  load: Load,
+  contender: Contender,
+  work: WorkOf<LoadCommand>,
+): Promise<LoadResult> {
+  try {
+    return await load.run({ ...work, targets: [contender.target] });
+  } catch (error) {
+    throw new Error(`${contender.name}, ${(error as Error).message}\n${contender.said()}`);
+  }
+}
+
+/** A command without its targets. */
+type WorkOf<Command> = Command extends LoadCommand ? Omit<Command, "targets"> : never;
 
 export type Rounds = ReadonlyMap<ContenderName, readonly Sample[]>;
 
@@ -182,7 +202,7 @@ export async function measureRate(
   const { load, usage, effort } = bench;
   const connections = CONNECTIONS[scenario];
   const run = async (contender: Contender, seconds: number) => {
-    const result = await load.run({ scenario, targets: [contender.target], connections, seconds });
+    const result = await ask(load, contender, { scenario, connections, seconds });
     contender.exchanges += result.count;
     return result;
   };
@@ -197,7 +217,7 @@ export async function measureBulk(
 ): Promise<Rounds> {
   const { load, effort } = bench;
   const run = async (contender: Contender, bytes: number) => {
-    const result = await load.run({ scenario, targets: [contender.target], bytes });
+    const result = await ask(load, contender, { scenario, bytes });
     contender.exchanges++;
     return result;
   };
@@ -253,16 +273,11 @@ export async function measureMemory(
   for (let round = 0; round < bench.effort.memoryRounds; round++) {
     for (const name of names) {
       const contender = await startContender(bench, name);
-      const { pid, target } = contender;
+      const { pid } = contender;
       const fresh = await settledMemory(bench.usage, pid!);
-      await bench.load.run({
-        scenario: "connections",
-        targets: [target],
-        connections: 4,
-        requests: WARM_UP_FLOWS,
-      });
+      await ask(bench.load, contender, { scenario: "connections", connections: 4, requests: WARM_UP_FLOWS });
       const idle = await settledMemory(bench.usage, pid!);
-      await bench.load.run({ scenario: "hold", targets: [target], connections: IDLE_FLOWS });
+      await ask(bench.load, contender, { scenario: "hold", connections: IDLE_FLOWS });
       const holding = await settledMemory(bench.usage, pid!);
       await bench.load.run({ scenario: "release", targets: [] });
       contender.exchanges += WARM_UP_FLOWS + IDLE_FLOWS;
@@ -294,18 +309,17 @@ export async function measureFlatness(
 ): Promise<{ idleBytes: number; download: FlatFigures; exchanges: FlatFigures } | null> {
   const { load, effort } = bench;
   const contender = await startContender(bench, name);
-  const { pid, target } = contender;
-  const targets = [target];
+  const { pid } = contender;
   try {
     const idleBytes = await settledMemory(bench.usage, pid!);
-    await load.run({ scenario: "download", targets, bytes: FLAT_WARM_UP_BYTES });
+    await ask(load, contender, { scenario: "download", bytes: FLAT_WARM_UP_BYTES });
     const download = await watchMemory(
       bench.usage,
       pid!,
-      () => load.run({ scenario: "download", targets, bytes: effort.flatBytes }),
+      () => ask(load, contender, { scenario: "download", bytes: effort.flatBytes }),
     );
     const exchange = (requests: number) =>
-      load.run({ scenario: "keepalive", targets, connections: CONNECTIONS.keepalive, requests });
+      ask(load, contender, { scenario: "keepalive", connections: CONNECTIONS.keepalive, requests });
     const warmUpRequests = effort.flatRequests / 10;
     await exchange(warmUpRequests);
     const exchanges = await watchMemory(bench.usage, pid!, () => exchange(effort.flatRequests));

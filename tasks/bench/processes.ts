@@ -20,10 +20,14 @@ export class Child {
   readonly startedAt = performance.now();
   readonly #process: Deno.ChildProcess;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
-  readonly #lines: AsyncGenerator<string>;
+  /** What the watched stream said and nobody has asked for yet. */
+  #lines: string[] = [];
+  #wake: (() => void) | null = null;
+  #said = "";
   #exit: Promise<Deno.CommandStatus> | null = null;
-  #stderr = "";
-  #stderrDone: Promise<void>;
+  /** Both streams are always read: a process whose pipe is full stands still. */
+  readonly #reading: Promise<unknown>;
+  #ended = false;
 
   constructor(readonly name: string, command: readonly string[], read: "stdout" | "stderr") {
     const [program, ...args] = command;
@@ -38,13 +42,9 @@ export class Child {
     alive.add(this);
     this.#process.status.then(() => alive.delete(this));
     this.#writer = this.#process.stdin.getWriter();
-    if (read === "stdout") {
-      this.#lines = linesOf(this.#process.stdout);
-      this.#stderrDone = this.#collectStderr();
-    } else {
-      this.#lines = linesOf(this.#process.stderr);
-      this.#stderrDone = Promise.resolve();
-    }
+    const reading = [this.#watch(read === "stdout" ? this.#process.stdout : this.#process.stderr)];
+    if (read === "stdout") reading.push(this.#collect(this.#process.stderr));
+    this.#reading = Promise.all(reading);
   }
 
   get pid(): number {
@@ -60,19 +60,29 @@ export class Child {
     }, limitMs);
     try {
       for (;;) {
-        const { done, value } = await this.#lines.next();
-        if (done) break;
-        const made = wanted(value);
-        if (made !== null) return made;
-        this.#stderr += value + "\n";
+        const line = this.#lines.shift();
+        if (line !== undefined) {
+          const made = wanted(line);
+          if (made !== null) return made;
+          this.#said += line + "\n";
+        } else if (this.#ended) {
+          break;
+        } else {
+          await new Promise<void>((resolve) => this.#wake = resolve);
+        }
       }
     } finally {
       clearTimeout(timer);
     }
     const { code } = await this.#process.status;
-    await this.#stderrDone;
+    await this.#reading;
     const why = timedOut ? `said nothing for ${limitMs} ms` : `ended with code ${code}`;
-    throw new Error(`${this.name} ${why}\n${this.#stderr}`);
+    throw new Error(`${this.name} ${why}\n${this.said}`);
+  }
+
+  /** Everything it has written that nobody asked for. */
+  get said(): string {
+    return this.#said + this.#lines.join("\n");
   }
 
   async write(line: string): Promise<void> {
@@ -90,10 +100,9 @@ export class Child {
     // Windows has no signals to send; the process ends at once there.
     if (signal !== null) this.#kill(Deno.build.os === "windows" ? "SIGKILL" : signal);
     const timer = setTimeout(() => this.#kill("SIGKILL"), STOP_LIMIT_MS);
-    this.#drainLines();
     const status = await this.#process.status;
     clearTimeout(timer);
-    await this.#stderrDone;
+    await this.#reading;
     return status;
   }
 
@@ -105,12 +114,17 @@ export class Child {
     }
   }
 
-  async #drainLines(): Promise<void> {
-    for await (const line of this.#lines) this.#stderr += line + "\n";
+  async #watch(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<void> {
+    for await (const line of linesOf(stream)) {
+      this.#lines.push(line);
+      this.#wake?.();
+    }
+    this.#ended = true;
+    this.#wake?.();
   }
 
-  async #collectStderr(): Promise<void> {
-    for await (const line of linesOf(this.#process.stderr)) this.#stderr += line + "\n";
+  async #collect(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<void> {
+    for await (const line of linesOf(stream)) this.#said += line + "\n";
   }
 }
 
