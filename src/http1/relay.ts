@@ -83,6 +83,9 @@ type ServerState = "head" | "body";
 
 const NOTHING = new Uint8Array(0);
 
+/** So many requests may wait for their responses at a server; further ones wait unread. */
+const PIPELINED_MAX = 64;
+
 export class Http1Relay {
   readonly #host: RelayHost;
   readonly #limits: RelayLimits;
@@ -102,8 +105,8 @@ export class Http1Relay {
   #receiving: Exchange | null = null;
   /** Forward mode, HTTP/1.0 client, chunked response: the coding is taken off (RFC 9112 §7.1). */
   #unchunking = false;
-  #held: Uint8Array[] = [];
-  #heldBytes = 0;
+  /** What the client sent ahead, for when its turn comes. */
+  #held: Uint8Array = NOTHING;
   #deferred: Rejection | null = null;
   #clientEnded = false;
   #draining = false;
@@ -151,7 +154,7 @@ export class Http1Relay {
   }
 
   get heldBytes(): number {
-    return this.#heldBytes + this.#requestReader.buffered + this.#responseReader.buffered;
+    return this.#held.length + this.#requestReader.buffered + this.#responseReader.buffered;
   }
 
   get nextExchangeId(): number {
@@ -231,7 +234,7 @@ export class Http1Relay {
   drain(now: Instant): void {
     this.#now = now;
     this.#draining = true;
-    if (this.#exchanges.length === 0) this.#finish("shutdown");
+    if (this.#exchanges.length === 0 && this.#routing === null) this.#finish("shutdown");
   }
 
   abort(reason: CloseReason, code: string, detail: string, now: Instant): void {
@@ -282,7 +285,7 @@ export class Http1Relay {
       this.#finish(reason, answer.detail);
       return;
     }
-    if (this.#clientEnded && this.#heldBytes === 0) {
+    if (this.#clientEnded && this.#held.length === 0) {
       this.#finish(reason, answer.detail);
       return;
     }
@@ -307,11 +310,11 @@ export class Http1Relay {
         case "discard":
           return;
         case "routing":
-          this.#hold(data, offset);
+          this.#hold(data.subarray(offset));
           return;
         case "head": {
-          if (this.#router !== null && this.#exchanges.length > 0) {
-            this.#hold(data, offset);
+          if (this.#exchanges.length >= (this.#router === null ? PIPELINED_MAX : 1)) {
+            this.#hold(data.subarray(offset));
             return;
           }
           if (this.#requestReader.buffered === 0) {
@@ -428,21 +431,26 @@ export class Http1Relay {
     if (exchange.responseDone) this.#exchangeDone(exchange);
   }
 
-  #hold(data: Uint8Array, offset: number): void {
-    const rest = data.slice(offset);
-    this.#held.push(rest);
-    this.#heldBytes += rest.length;
+  #hold(rest: Uint8Array): void {
+    if (rest.buffer !== this.#pumped?.buffer) this.#held = concat(this.#held, rest);
+    else this.#held = rest;
     this.#host.pause("client");
   }
 
+  /** Goes on with what was held, and with an end that came after it. */
   #pump(): void {
     if (this.#held.length === 0) return;
     const held = this.#held;
-    this.#held = [];
-    this.#heldBytes = 0;
+    this.#held = NOTHING;
     this.#host.resume("client");
-    for (const data of held) this.#fromClient(data);
+    this.#pumped = held;
+    this.#fromClient(held);
+    this.#pumped = null;
+    if (this.#clientEnded) this.#clientEnd();
   }
+
+  /** What is being pumped: it is ours, so its rest can be held again without a copy. */
+  #pumped: Uint8Array | null = null;
 
   #fromServer(data: Uint8Array): void {
     let offset = 0;
@@ -580,12 +588,16 @@ export class Http1Relay {
       this.#finish("complete");
       return;
     }
-    if (this.#exchanges.length > 0) return;
+    if (this.#exchanges.length > 0) {
+      // Not at each response: what is held would be gone through again and again.
+      if (this.#exchanges.length <= PIPELINED_MAX / 2) this.#pump();
+      return;
+    }
     if (this.#deferred !== null) {
       this.#answerRejected(this.#deferred);
       return;
     }
-    if (this.#clientEnded) {
+    if (this.#clientEnded && this.#held.length === 0) {
       this.#finish("complete");
       return;
     }
@@ -605,6 +617,7 @@ export class Http1Relay {
   #clientEnd(): void {
     if (this.#finished) return;
     this.#clientEnded = true;
+    if (this.#held.length > 0) return;
     if (this.#requestBody !== null) {
       const detail = "The client ended in the middle of a request body";
       this.#completeAll("client_aborted", { by: "client", code: "truncated_message", detail });
