@@ -182,6 +182,7 @@ export function otherName(planner: Planner): FlowPlan {
     const greets = !onlyHttp2 && random.chance(0.5);
     return {
       ...shared,
+      ...(greets ? { dependsOnTime: true } : {}),
       name: `a server name that is tunnelled${greets ? ", and a server that greets" : ""}`,
       client: clearClient([...connect, hello, ...(greets ? [banner] : []), ...raw], "ends"),
       servers: new Map([[

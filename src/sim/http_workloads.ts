@@ -61,6 +61,32 @@ export function exchanges(planner: Planner): FlowPlan {
   });
 }
 
+/** More requests at once than a relay lets wait for their responses. */
+export function pipelinedCrowd(planner: Planner): FlowPlan {
+  const { random } = planner;
+  const transport = random.pick(TRANSPORTS);
+  const places = new Places(planner, transport, 1);
+  const plans = Array.from(
+    { length: random.between(60, 90) },
+    () => planExchange("no_content", places.next(), random),
+  );
+  const natural = plans.flatMap((plan) => plan.turns);
+  return httpFlow(planner, places, {
+    name: `a crowd of requests over ${transport}`,
+    turns: natural,
+    clientTurns: [
+      says(
+        "client",
+        join(...natural.map((turn) => turn.by === "client" && turn.type === "says" ? turn.bytes : NOTHING)),
+      ),
+      ...natural.filter((turn) => turn.by === "server"),
+    ],
+    exchanges: plans,
+    farewell: "ends",
+    reasons: ["complete"],
+  });
+}
+
 /** Another protocol after 101, opaque both ways. */
 export function upgrade(planner: Planner): FlowPlan {
   const { random } = planner;

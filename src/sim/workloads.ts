@@ -21,6 +21,7 @@ import {
   connectAfterForward,
   exchanges,
   forwardRefusals,
+  pipelinedCrowd,
   saidAtOnce,
   serverLetsGo,
   silentExchange,
@@ -29,6 +30,7 @@ import {
 
 export const WORKLOADS = {
   exchanges,
+  pipelined_crowd: pipelinedCrowd,
   upgrade,
   said_at_once: saidAtOnce,
   bad_request: badRequest,
