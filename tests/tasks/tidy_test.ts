@@ -173,6 +173,15 @@ Deno.test("tidy finds sources that only tests reach, and helpers that nothing re
   );
 });
 
+Deno.test("tidy lets a folder be built ahead of its use, and says when that is over", () => {
+  const project = (files: { readonly [path: string]: string }) =>
+    tidy(Object.keys(files), (path) => files[path]!, { "src/http2/": "why" }).map(({ message }) => message);
+  assertEquals(project({ "src/http2/frames.ts": "" }), []);
+  assertEquals(project({ "src/http2/frames.ts": "", "mod.ts": 'import "./src/http2/frames.ts";' }), [
+    "is used now; take src/http2/ off the list in tasks/tidy.ts",
+  ]);
+});
+
 Deno.test("tidy guards the top level and keeps keys and certificates out, by name and by content", () => {
   const block = (label: string) => `-----BEGIN ${label}-----\n${"QUJD".repeat(20)}\n`;
   assertEquals(findings({ "CHANGELOG.md": "" }).length, 1);
