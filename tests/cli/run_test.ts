@@ -42,7 +42,6 @@ Deno.test("run says startup, ready and exit, with the real address, the CA and t
   assertEquals(proxy.statuses.length, 3);
   const exit = proxy.statuses[2];
   assertEquals([exit?.stage, exit?.outcome, exit?.exit_code, exit?.exit_class], ["exit", "ok", 0, "ok"]);
-  await Deno.remove(proxy.folder.state, { recursive: true });
 });
 
 Deno.test("run ends with the class of what kept it from starting", () =>
@@ -96,7 +95,6 @@ Deno.test({
       client.close();
       await origin.close();
     }
-    await Deno.remove(proxy.folder.state, { recursive: true });
   },
 });
 
