@@ -82,6 +82,7 @@ async function exec(command: readonly string[], more: readonly string[] = []): P
   const verified = await soth("log", ["verify", lane.log]);
   assertEquals(verified.code, 0, verified.stdout + verified.stderr);
   const lines = (await Deno.readTextFile(lane.log)).split("\n").filter((line) => line !== "");
+  await Deno.remove(lane.state, { recursive: true });
   return { ...done, events: lines.map((line) => JSON.parse(line) as LogEvent) };
 }
 

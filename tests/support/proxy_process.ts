@@ -60,14 +60,9 @@ export function soth(command: string, args: readonly string[], options: { timeou
 }
 
 let logs = 0;
-const states: string[] = [];
-globalThis.addEventListener("unload", () => {
-  for (const state of states) Deno.removeSync(state, { recursive: true });
-});
 
 export async function makeLaneFolder(name: string): Promise<LaneFolder> {
   const state = await Deno.makeTempDir({ prefix: "soth-mitm-lane-" });
-  states.push(state);
   const report = Deno.env.get("LANE_REPORT_DIR");
   const log = report === undefined ? `${state}/events.jsonl` : `${report}/${name}-${++logs}.jsonl`;
   return { state, log };
@@ -191,9 +186,10 @@ export class ProxyProcess {
     return code;
   }
 
-  /** For `finally`: whatever happened before, no process stays behind. */
+  /** For `finally`: whatever happened before, neither process nor state stays behind. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill("SIGKILL");
+    await Deno.remove(this.folder.state, { recursive: true });
   }
 
   async verifyLog(): Promise<string> {
