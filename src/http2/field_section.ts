@@ -219,8 +219,8 @@ function misplaced(
 function readContentLength(value: string, before: number | null, origin: SectionOrigin): number | Http2Error {
   let length = before;
   for (const element of value.split(",")) {
-    const digits = element.replace(OUTER_WHITESPACE, "");
-    const number = DIGITS.test(digits) ? Number(digits) : Infinity;
+    const digits = LIST_ELEMENT.exec(element)?.[1];
+    const number = digits === undefined ? Infinity : Number(digits);
     if (number > Number.MAX_SAFE_INTEGER || (length !== null && length !== number)) {
       return refuse(
         "invalid_content_length",
@@ -303,8 +303,7 @@ const PATH = /^[!"$-~\x80-\xff]+$/;
 const STATUS = /^[1-9][0-9]{2}$/;
 const SCHEME = /^[A-Za-z][A-Za-z0-9+.-]*$/;
 const HTTP_SCHEME = /^https?$/i;
-const DIGITS = /^[0-9]{1,16}$/;
-const OUTER_WHITESPACE = /^[ \t]+|[ \t]+$/g;
+const LIST_ELEMENT = /^[ \t]*([0-9]{1,16})[ \t]*$/;
 const PORT_AT_END = /:[0-9]+$/;
 
 /**
