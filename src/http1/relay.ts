@@ -239,9 +239,15 @@ export class Http1Relay {
 
   abort(reason: CloseReason, code: string, detail: string, now: Instant): void {
     this.#now = now;
+    const exchange = this.#exchanges[0];
+    const inResponse = exchange !== undefined && exchange.responseStarted && !exchange.responseDone;
     this.#completeAll("reset", { by: "proxy", code, detail });
+    if (inResponse) {
+      // An end would make a body that only the end delimits look whole.
+      this.#flush();
+      this.#host.reset("client");
+    }
     this.#finish(reason, detail);
-    this.#flush();
   }
 
   /** Forward mode: the waiting request goes out as `bytes`, to the server that is now connected. */

@@ -18,7 +18,7 @@ interface Outcome {
 
 type Step = readonly [Side, Uint8Array];
 
-function run(steps: readonly Step[]): Outcome {
+function run(steps: readonly Step[], { abort = false } = {}): Outcome {
   const sent: Record<Side, string> = { client: "", server: "" };
   const events: unknown[] = [];
   const resets: Side[] = [];
@@ -53,6 +53,7 @@ function run(steps: readonly Step[]): Outcome {
     firstExchangeId: 1,
   }, 0);
   for (const [side, data] of steps) if (finished === null) relay.received(side, data, 0);
+  if (abort) relay.abort("shutdown", "shutdown", "The proxy was stopped", 0);
   return { toServer: sent.server, toClient: sent.client, events, finished, resets };
 }
 
@@ -209,4 +210,13 @@ Deno.test("Http1Relay becomes opaque only with the server's 101, and only when i
 
   const behind = run([["client", latin1(upgrade + GET)], ["server", latin1(switched)]]);
   assert(behind.toClient.startsWith("HTTP/1.1 502 "));
+});
+
+Deno.test("Http1Relay.abort resets a client in the middle of a response: an end would make a cut body look whole", () => {
+  const started = latin1("HTTP/1.1 200 OK\r\n\r\npart");
+  const middle = run([["client", latin1(GET)], ["server", started]], { abort: true });
+  assertEquals([middle.resets, middle.toClient], [["client"], "HTTP/1.1 200 OK\r\n\r\npart"]);
+  const before = run([["client", latin1(GET)]], { abort: true });
+  const after = run([["client", latin1(GET)], ["server", latin1(OK)]], { abort: true });
+  assertEquals([before.resets, after.resets], [[], []]);
 });
