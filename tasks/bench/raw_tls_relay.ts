@@ -33,6 +33,8 @@ class Feed extends Duplex {
     socket.on("end", () => this.push(null));
     socket.on("error", (error: Error) => this.destroy(error));
     socket.on("close", () => this.destroy());
+    // The TLSSocket listens too, but not to its very end; a reset must not end the baseline.
+    this.on("error", () => {});
     if (preread.length > 0) this.push(preread);
   }
 
@@ -60,6 +62,7 @@ class ConnFeed extends Duplex {
 
   constructor(readonly conn: Deno.Conn, preread: Uint8Array) {
     super({ allowHalfOpen: true });
+    this.on("error", () => {});
     if (preread.length > 0) this.push(preread);
   }
 
