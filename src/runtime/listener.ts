@@ -6,6 +6,7 @@
  * or when a dial has failed for want of one, it stops listening, and listens again when enough
  * connections are gone.
  */
+import dns from "node:dns";
 import net from "node:net";
 import {
   ADDRESS_FORMS,
@@ -56,6 +57,7 @@ export class Listener {
       );
     }
     if (wanted.type === "unix") await removeStaleSocket(wanted.path);
+    else await requireGrant(text, wanted.host, wanted.port);
     const server = await bind(wanted, options).catch((error) => {
       throw new StartError("proxy_init_failed", listenFailure(text, error), { cause: error });
     });
@@ -101,6 +103,36 @@ export class Listener {
     if (this.#closed) return;
     this.#closed = true;
     if (!this.#paused) this.#server.close();
+  }
+}
+
+/** The runtime throws for want of a grant where nobody can catch it, so the grant is looked for before. */
+async function requireGrant(text: string, host: string, port: number): Promise<void> {
+  const missing = (name: string): string | null => {
+    const grant = formatListenAddress({ type: "tcp", host: name, port });
+    return isGranted(grant) ? null : grant;
+  };
+  let grant = missing(host);
+  if (grant === null && net.isIP(host) === 0) {
+    // What does not resolve is told of by listening.
+    const address = await new Promise<string | null>((resolve) =>
+      dns.lookup(host, (error, found) => resolve(error === null ? found : null))
+    );
+    if (address !== null) grant = missing(address);
+  }
+  if (grant === null) return;
+  throw new StartError(
+    "proxy_init_failed",
+    `Cannot listen on ${text}: listening there is not granted to this program; start it with --allow-net=${grant}`,
+  );
+}
+
+function isGranted(host: string): boolean {
+  try {
+    return Deno.permissions.querySync({ name: "net", host }).state === "granted";
+  } catch {
+    // An address that no grant can name, as one with a zone: listening tells what there is to tell.
+    return true;
   }
 }
 
