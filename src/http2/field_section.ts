@@ -64,11 +64,11 @@ export function readRequest(list: readonly HpackField[], origin: SectionOrigin):
     : checkTarget(method, protocol, scheme, path, authority, origin);
   if (error !== null) return error;
   if (authority !== null && !AUTHORITY.test(authority)) {
-    return refuse("invalid_authority", ":authority", authority, "host or host:port", origin);
+    return refuse("invalid_authority", ":authority", withoutUserinfo(authority), "host or host:port", origin);
   }
   // An empty Host is valid: it says that the target has no authority (RFC 9110 §7.2).
   if (host !== null && host !== "" && !AUTHORITY.test(host)) {
-    return refuse("invalid_host", "host", host, "host or host:port", origin);
+    return refuse("invalid_host", "host", withoutUserinfo(host), "host or host:port", origin);
   }
   const hostDiffers = authority !== null && host !== null && authority !== host &&
     canonicalAuthority(authority, scheme) !== canonicalAuthority(host, scheme);
@@ -145,11 +145,12 @@ function readCommon(
   for (const { field, kind, validValue } of list) {
     const [name, value] = field;
     if (!validValue) {
-      return refuse(
+      // Not the value: it may be one that is redacted elsewhere.
+      return malformed(
         "invalid_field_value",
-        quoteFound(name),
-        value,
-        "without CR, LF and NUL, and without white space at its ends",
+        `the value of ${quoteFound(name)} ${
+          /[\r\n\0]/.test(value) ? "holds CR, LF or NUL" : "begins or ends with white space"
+        }, which none may`,
         origin,
       );
     }
@@ -321,6 +322,11 @@ function canonicalAuthority(authority: string, scheme: string | null): string {
   const isDefault = port === undefined || port === "" ||
     Number(port) === (scheme?.toLowerCase() === "http" ? 80 : 443);
   return isDefault ? host : `${host}:${Number(port)}`;
+}
+
+/** A password must not turn up in an answer or in the log. */
+function withoutUserinfo(authority: string): string {
+  return authority.slice(Math.max(0, authority.lastIndexOf("@")));
 }
 
 function missing(name: string, origin: SectionOrigin): Http2Error {

@@ -68,6 +68,7 @@ export class HeaderBlockAssembler {
       this.#opening = { ...frame, fragment: frame.fragment.slice() };
     } else {
       if (begun === null) return this.#outOfOrder(frame, "unexpected_continuation");
+      if (begun.streamId !== frame.streamId) return this.#outOfOrder(frame, "expected_continuation");
       const error = this.#checkBytes(frame) ?? this.#countContinuation(frame);
       if (error !== null) return error;
     }

@@ -203,7 +203,7 @@ export class HpackDecoder {
     if (fieldsBefore > 0) {
       return this.#fail(
         "misplaced_table_size_update",
-        `a table size update follows ${fieldsBefore} fields; it may only begin a block`,
+        "a table size update stands behind the first field; it may only begin a block",
       );
     }
     const size = this.#integer(octet & 0x1f, 0x1f);
