@@ -8,6 +8,7 @@ import tls from "node:tls";
 import type { Authority } from "../core/authority.ts";
 import type { FlowContext, FlowEvent } from "../core/event.ts";
 import type { Instant } from "../core/instant.ts";
+import { formatIpv6, readIpv6 } from "../core/ip_address.ts";
 import type { Decision, Question, SecureClient, SecureServer } from "../core/session.ts";
 import { compilePolicy } from "../policy/rules.ts";
 import { ProxySession, type SessionConfig, sessionConfig } from "../proxy/session.ts";
@@ -273,7 +274,7 @@ class ProxyWorld implements World {
   #isSelf(address: string, port: number): boolean {
     return this.#listeners.some(({ bound }) => {
       if (bound.type !== "tcp" || bound.port !== port) return false;
-      const plain = address.startsWith("::ffff:") ? address.slice("::ffff:".length) : address;
+      const plain = plainAddress(address);
       const loopback = plain === "::1" || plain.startsWith("127.");
       const wildcard = bound.host === "0.0.0.0" || bound.host === "::";
       return plain === bound.host || plain === "0.0.0.0" || plain === "::" || (wildcard && loopback) ||
@@ -393,6 +394,15 @@ function clientAddress(socket: net.Socket): string {
   const { remoteAddress, remotePort } = socket;
   if (remoteAddress === undefined) return "unix";
   return remoteAddress.includes(":") ? `[${remoteAddress}]:${remotePort}` : `${remoteAddress}:${remotePort}`;
+}
+
+/** One spelling for each address; an IPv4-mapped one (RFC 4291 §2.5.5.2) is what the kernel takes it for. */
+function plainAddress(address: string): string {
+  const bytes = readIpv6(address);
+  if (bytes === null) return address;
+  const mapped = bytes.subarray(0, 10).every((byte) => byte === 0) && bytes[10] === 0xff &&
+    bytes[11] === 0xff;
+  return mapped ? bytes.subarray(12).join(".") : formatIpv6(bytes);
 }
 
 function ownAddresses(): ReadonlySet<string> {

@@ -155,6 +155,10 @@ Deno.test("a dial that fails is answered with the status of its kind", async () 
       ["no-such-name.invalid:443", 502, "upstream_connect_failed"],
       [`127.0.0.1:${proxy.port}`, 508, "route_failed"],
       [`localhost:${proxy.port}`, 508, "route_failed"],
+      [`0.0.0.0:${proxy.port}`, 508, "route_failed"],
+      // The kernel takes an IPv4-mapped address for the IPv4 address in it.
+      [`[::ffff:127.0.0.1]:${proxy.port}`, 508, "route_failed"],
+      [`[::ffff:0.0.0.0]:${proxy.port}`, 508, "route_failed"],
     ];
     for (const [index, [authority, status, reason]] of answers.entries()) {
       const client: Connection = await proxy.connect();
