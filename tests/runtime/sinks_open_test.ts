@@ -76,6 +76,22 @@ Deno.test("resumeLog begins a log in an empty file, as one that was never opened
   });
 });
 
+Deno.test({
+  name: "resumeLog says of an empty file, too, that others can read it",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    await withFolder(async (folder) => {
+      const path = `${folder}/log.jsonl`;
+      await Deno.writeTextFile(path, "");
+      await Deno.chmod(path, 0o644);
+      const { notices, file, release } = await resumeLog(path, false);
+      assertEquals(notices.map((notice) => /mode 644.*chmod 600/.test(notice)), [true], notices.join());
+      file.close();
+      release();
+    });
+  },
+});
+
 Deno.test("resumeLog lets go of every file where it refuses", LEAKS_NOTHING, async () => {
   await withFolder(async (folder) => {
     const path = `${folder}/log.jsonl`;

@@ -43,8 +43,8 @@ async function resume(path: string, segmented: boolean, opened: Deno.FsFile[]): 
   if (lock !== null && lock !== main) opened.push(lock);
 
   const { size, mode } = await main.stat();
-  if (existed && size > 0) {
-    await refuseForeign(path, main);
+  if (existed) {
+    if (size > 0) await refuseForeign(path, main);
     if (mode !== null && (mode & 0o077) !== 0 && Deno.build.os !== "windows") {
       notices.push(
         `event log ${path} can be read or written by other users (mode ${(mode & 0o777).toString(8)}); ` +
