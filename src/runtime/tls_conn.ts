@@ -14,6 +14,8 @@ import { keepRead } from "./read_buffer.ts";
 /** The ciphertext side of a TLSSocket: a stream over a `Conn`. */
 class Feed extends Duplex implements ConnHandler {
   transportEnded = false;
+  /** Whether TLS has said anything to the peer. */
+  written = false;
   /** Told of a transport fault at once: a TLSSocket with a write under way would keep it to itself. */
   onLost: (error: Error) => void = () => {};
   #writeDone: (() => void) | null = null;
@@ -66,6 +68,7 @@ class Feed extends Duplex implements ConnHandler {
   override _read(): void {}
 
   override _write(chunk: Uint8Array, _encoding: string, done: () => void): void {
+    this.written = true;
     this.conn.write(chunk);
     if (this.conn.congested) this.#writeDone = done;
     else done();
@@ -158,13 +161,15 @@ function handshake(
   callbacks: TlsCallbacks,
   begin: () => void,
   extra: (socket: tls.TLSSocket) => Partial<Secured> | Error,
+  giveUp: (fault: TransportFault) => void = () => raw.destroy(),
 ): () => void {
   let settled = false;
   const fail = (error: unknown) => {
     if (settled) return;
     settled = true;
-    callbacks.failed(tlsFault(error));
-    raw.destroy();
+    const fault = tlsFault(error);
+    callbacks.failed(fault);
+    giveUp(fault);
     socket.destroy();
   };
   socket.on("error", fail);
@@ -224,7 +229,28 @@ export function secureClientSide(
     } as tls.TLSSocketOptions,
   );
   const begin = () => feed.begin(options.preread);
-  return handshake(raw, feed, socket, "secure", callbacks, begin, () => ({ certCache: options.certCache }));
+  const extra = () => ({ certCache: options.certCache });
+  return handshake(raw, feed, socket, "secure", callbacks, begin, extra, (fault) => {
+    if (fault.kind === "tls" && !feed.written) refuseHello(raw, fault);
+    else raw.destroy();
+  });
+}
+
+const ALERT_LINGER_MS = 1_000;
+
+/**
+ * Over a stream the runtime keeps to itself why it refuses a hello, and the client would see nothing but an
+ * end. While nothing is encrypted yet, the alert (RFC 8446 §6) can be said for it.
+ */
+function refuseHello(raw: Conn, fault: TransportFault): void {
+  const protocolVersion = 70;
+  const handshakeFailure = 40;
+  const alert = /SupportedVersions|Tls1\dNot/.test(fault.detail) ? protocolVersion : handshakeFailure;
+  const linger = setTimeout(() => raw.destroy(), ALERT_LINGER_MS);
+  raw.handler = { ...IGNORE_EVENTS, onEnd: () => raw.destroy(), onClosed: () => clearTimeout(linger) };
+  raw.write(Uint8Array.of(21, 3, 3, 0, 2, 2, alert));
+  raw.end();
+  raw.setReading(true);
 }
 
 /** Of the range for documentation (RFC 5737): never dialled, it only stands where a name would be sent. */

@@ -51,6 +51,21 @@ Deno.test("secureClientSide fails a hello of TLS 1.1 that was read before, and t
   close();
 });
 
+Deno.test("secureClientSide tells a client that it refuses why, in an alert, and ends", async () => {
+  const received: number[] = [];
+  const { promise: ended, resolve } = Promise.withResolvers<void>();
+  const { close } = await secureOne(oldHello(), (port) => {
+    const socket = net.connect(port, "127.0.0.1");
+    socket.on("data", (data: Uint8Array) => received.push(...data));
+    socket.once("close", () => resolve());
+    return socket;
+  });
+  await ended;
+  // A fatal handshake_failure (RFC 8446 §6.2).
+  assertEquals(received, [21, 3, 3, 0, 2, 2, 40]);
+  close();
+});
+
 Deno.test("TlsConn tells of a reset while its writes wait for a client that does not read", async () => {
   let raw!: net.Socket;
   const { conn, close } = await secureOne(new Uint8Array(0), (port) => {
