@@ -121,7 +121,7 @@ export class ForwardRouter implements Router {
   opened(): void {
     this.options.effects.disarm("connect");
     this.#serverOpen = true;
-    this.#forward(true);
+    if (this.#waiting !== null) this.#forward(true);
   }
 
   openFailed(fault: TransportFault): void {

@@ -870,6 +870,7 @@ export class ProxySession implements Session {
     this.#relay = null;
     this.#router = null;
     this.#held = NOTHING_HELD;
+    this.#firstOctets = NOTHING;
     this.effects.close();
   }
 }
