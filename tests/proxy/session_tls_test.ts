@@ -1,0 +1,278 @@
+import type { SessionConfig } from "../../src/proxy/session.ts";
+import {
+  answer,
+  closes,
+  closeServer,
+  decide,
+  end,
+  type Expected,
+  open,
+  type Play,
+  playbook,
+  record,
+  reset,
+  secureClient,
+  secureServer,
+  send,
+} from "../support/playbook.ts";
+import {
+  ESTABLISHED,
+  HEAD_MS,
+  IDLE_MS,
+  type Overrides,
+  session,
+  TLS_HANDSHAKE_MS,
+} from "../support/proxy_session.ts";
+import { alpn, clientHello, serverName } from "../tls/hello_builder.ts";
+
+const GET = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
+
+function hello(name: string | null, ...protocols: string[]): Uint8Array {
+  return clientHello({
+    extensions: [
+      ...(name === null ? [] : [serverName(name)]),
+      ...(protocols.length === 0 ? [] : [alpn(...protocols)]),
+    ],
+  });
+}
+
+type Start = (overrides?: Overrides) => Play;
+
+/** A CONNECT to `authority` that is granted and intercepted. */
+function intercepted(play: (make: ReturnType<typeof session>) => Play, authority = "a.test:443"): Start {
+  return (overrides) =>
+    play(session(overrides)).receives("client", `CONNECT ${authority} HTTP/1.1\r\n\r\n`)
+      .expects(record("connect_received"), decide(authority))
+      .decides("intercept").expects(record("connect_decision"), open(authority))
+      .opens().expects(send("client", ESTABLISHED));
+}
+
+const STARTED_SERVER = record("tls_handshake_started", { side: "server" });
+const STARTED_CLIENT = record("tls_handshake_started", { side: "client" });
+const SUCCEEDED = (side: string): Expected => record("tls_handshake_succeeded", { side });
+
+playbook(
+  "ProxySession secures the server first, with the offers it can serve, then the client with what was chosen",
+  (play) => {
+    const bytes = hello("a.test", "h2", "http/1.1");
+    intercepted(play)()
+      .receives("client", bytes.subarray(0, 10)).expects()
+      .receives("client", bytes.subarray(10))
+      .expects(
+        record("tls_client_hello", { sni: "a.test", alpn: ["h2", "http/1.1"] }),
+        STARTED_SERVER,
+        secureServer("a.test", ["http/1.1"]),
+      )
+      .expectsTimers("tls_handshake")
+      .expectsPaused("client")
+      .secures("server", "http/1.1")
+      .expects(SUCCEEDED("server"), STARTED_CLIENT, secureClient("a.test", ["http/1.1"], bytes))
+      .expectsPaused()
+      .secures("client", "http/1.1")
+      .expects(record("tls_handshake_succeeded", { side: "client", cert_cache: "miss" }))
+      .expectsTimers("idle")
+      .receives("client", GET)
+      .expects(record("request_headers", { scheme: "https", target: "/" }), send("server", GET));
+  },
+);
+
+playbook(
+  "ProxySession gives back what came with the hello, and offers the client nothing the server did not choose",
+  (play) => {
+    const bytes = Uint8Array.from([...hello("a.test", "http/1.1"), 1, 2, 3]);
+    intercepted(play)()
+      .receives("client", bytes)
+      .expects(record("tls_client_hello"), STARTED_SERVER, secureServer("a.test", ["http/1.1"]))
+      .receives("client", "ahead").expects()
+      .secures("server", null)
+      .expects(
+        SUCCEEDED("server"),
+        STARTED_CLIENT,
+        secureClient("a.test", [], Uint8Array.from([...bytes, ...new TextEncoder().encode("ahead")])),
+      );
+  },
+);
+
+playbook("ProxySession takes the CONNECT host where the client sends no name", (play) => {
+  intercepted(play, "127.0.0.1:443")().receives("client", hello(null))
+    .expects(record("tls_client_hello"), STARTED_SERVER, secureServer("127.0.0.1"));
+  const required: Partial<SessionConfig> = { upstreamSniMode: "required" };
+  intercepted(play)(required).receives("client", hello(null))
+    .expects(
+      record("tls_client_hello"),
+      STARTED_SERVER,
+      record("tls_handshake_failed", { side: "server" }),
+      closeServer,
+      STARTED_CLIENT,
+      secureClient("a.test"),
+    );
+});
+
+playbook("ProxySession tunnels a client that offers only h2, with the reason", (play) => {
+  const bytes = hello("a.test", "h2");
+  intercepted(play)().receives("client", bytes)
+    .expects(
+      record("tls_client_hello", { tunnelled_because: "the client offers only h2" }),
+      send("server", String.fromCharCode(...bytes)),
+    )
+    .expectsTimers("tunnel_idle")
+    .ends("client").expects(end("server"))
+    .ends("server").expects(
+      end("client"),
+      closes("complete", { reason_detail: "the client offers only h2" }),
+    );
+});
+
+playbook("ProxySession asks policy again for another name in the hello", (play) => {
+  const bytes = hello("b.test");
+  const asked = [record("tls_client_hello", { sni: "b.test" }), decide("b.test:443", { sni: "b.test" })];
+  intercepted(play)().receives("client", bytes).expects(asked)
+    .decides("intercept")
+    .expects(record("connect_decision", { sni: "b.test" }), STARTED_SERVER, secureServer("b.test"));
+  intercepted(play)().receives("client", bytes).expects(asked)
+    .decides("block").expects(record("connect_decision", { action: "block" }), closes("blocked"));
+  // A host that was named in the CONNECT stays observed: else a client could hide behind another name.
+  intercepted(play)().receives("client", bytes).expects(asked)
+    .decides("tunnel").expects(record("connect_decision"), STARTED_SERVER, secureServer("b.test"));
+  intercepted(play, "10.0.0.1:443")().receives("client", bytes).expects(asked)
+    .decides("tunnel").expects(record("connect_decision"), send("server", String.fromCharCode(...bytes)));
+  const onlyHttp2 = hello("b.test", "h2");
+  intercepted(play)().receives("client", onlyHttp2).expects(asked)
+    .decides("intercept").expects(
+      record("connect_decision"),
+      send("server", String.fromCharCode(...onlyHttp2)),
+    );
+});
+
+playbook("ProxySession keeps what a server says while policy is asked again", (play) => {
+  const bytes = hello("b.test");
+  const asked = [record("tls_client_hello"), decide("b.test:443")];
+  for (const action of ["tunnel", "intercept"] as const) {
+    intercepted(play, "10.0.0.1:443")().receives("client", bytes).expects(asked)
+      .receives("server", "220 ").receives("server", "mail\r\n").expects()
+      .expectsPaused("client", "server")
+      .decides(action)
+      .expects(
+        record("connect_decision"),
+        send("server", String.fromCharCode(...bytes)),
+        send("client", "220 mail\r\n"),
+      )
+      .expectsPaused();
+  }
+});
+
+playbook("ProxySession observes HTTP in the clear after CONNECT", (play) => {
+  intercepted(play, "a.test:80")()
+    .receives("client", "GE").expects()
+    .receives("client", GET.slice(2))
+    .expects(record("request_headers", { scheme: "http", target: "/" }), send("server", GET));
+});
+
+playbook("ProxySession tells the client inside TLS why the server's handshake failed", (play) => {
+  const bytes = hello("a.test", "http/1.1");
+  const failed = (start: Start) =>
+    start().receives("client", bytes)
+      .expects(record("tls_client_hello"), STARTED_SERVER, secureServer("a.test", ["http/1.1"]))
+      .secureFails("server")
+      .expects(
+        record("tls_handshake_failed", {
+          side: "server",
+          host: "a.test",
+          normalized_reason: "cert_validation",
+          host_failures: 1,
+        }),
+        closeServer,
+        STARTED_CLIENT,
+        secureClient("a.test", ["http/1.1"], bytes),
+      );
+  const refused = (start: Start) => failed(start).secures("client", "http/1.1").expects(SUCCEEDED("client"));
+  refused(intercepted(play)).receives("client", GET.slice(0, 9)).expects()
+    .receives("client", GET.slice(9))
+    .expects(answer(502, "server_tls_cert_validation"), closes("tls_handshake_failed"));
+  refused(intercepted(play)).receives("client", "GET / HTTP/1.1\n")
+    .expects(answer(400, "bare_lf"), closes("tls_handshake_failed"));
+  refused(intercepted(play)).at(HEAD_MS - 0.001).expects().at(HEAD_MS).expects(
+    closes("tls_handshake_failed"),
+  );
+  refused(intercepted(play)).ends("client").expects(closes("client_reset"));
+  refused(intercepted(play)).fails("client").expects(closes("client_reset"));
+  failed(intercepted(play)).secureFails("client")
+    .expects(record("tls_handshake_failed", { side: "client" }), closes("tls_handshake_failed"));
+});
+
+playbook("ProxySession ends the flow when the client's handshake fails", (play) => {
+  intercepted(play)().receives("client", hello("a.test"))
+    .expects(record("tls_client_hello"), STARTED_SERVER, secureServer("a.test"))
+    .secures("server").expects(SUCCEEDED("server"), STARTED_CLIENT, secureClient("a.test"))
+    .secureFails("client", "ERR_SSL_TLSV1_ALERT_UNKNOWN_CA")
+    .expects(
+      record("tls_handshake_failed", { side: "client", normalized_reason: "unknown_ca" }),
+      closes("tls_handshake_failed"),
+    );
+});
+
+playbook("a peer that resets or ends during TLS setup ends the flow", (play) => {
+  const securing = () =>
+    intercepted(play)().receives("client", hello("a.test"))
+      .expects(record("tls_client_hello"), STARTED_SERVER, secureServer("a.test"));
+  securing().fails("client").expects(reset("server"), closes("client_reset"));
+  securing().ends("client").expects(closes("client_reset"));
+  const secured = () =>
+    securing().secures("server").expects(SUCCEEDED("server"), STARTED_CLIENT, secureClient("a.test"));
+  secured().fails("server").expects(reset("client"), closes("server_reset"));
+  secured().ends("server").expects(closes("server_reset"));
+});
+
+playbook("ProxySession does not overhear a server that speaks during the client's handshake", (play) => {
+  intercepted(play)().receives("client", hello("a.test"))
+    .expects(record("tls_client_hello"), STARTED_SERVER, secureServer("a.test"))
+    .secures("server").expects(SUCCEEDED("server"), STARTED_CLIENT, secureClient("a.test"))
+    .receives("server", "* OK imap\r\n").expects()
+    .expectsPaused("server")
+    .secures("client")
+    .expects(SUCCEEDED("client"), reset("server"), closes("protocol_error"));
+});
+
+playbook("ProxySession ends a flow whose ClientHello cannot be read", (play) => {
+  intercepted(play)().receives("client", "\x16\x03\x01\x00\x06\x01\x00\x00\x02\x00\x00")
+    .expects(
+      record("tls_handshake_failed", { side: "client", normalized_reason: "handshake" }),
+      closes("tls_handshake_failed"),
+    );
+});
+
+playbook("timeouts.tls_handshake holds for the hello and for each side's handshake", (play) => {
+  const almost = TLS_HANDSHAKE_MS - 0.001;
+  intercepted(play)().receives("client", hello("a.test").subarray(0, 30)).at(almost).expects()
+    .at(TLS_HANDSHAKE_MS).expects(closes("stage_timeout"));
+  intercepted(play)().at(100).receives("client", hello("a.test"))
+    .expects(record("tls_client_hello"), STARTED_SERVER, secureServer("a.test"))
+    .at(100 + almost).expects()
+    .at(100 + TLS_HANDSHAKE_MS)
+    .expects(
+      record("tls_handshake_failed", { side: "server", normalized_reason: "timeout" }),
+      closeServer,
+      STARTED_CLIENT,
+      secureClient("a.test"),
+    )
+    .at(100 + TLS_HANDSHAKE_MS + almost).expects()
+    .at(100 + 2 * TLS_HANDSHAKE_MS)
+    .expects(record("tls_handshake_failed", { side: "client" }), closes("tls_handshake_failed"));
+});
+
+playbook("timeouts.idle ends an intercepted connection without a request", (play) => {
+  intercepted(play)().receives("client", hello("a.test"))
+    .expects(record("tls_client_hello"), STARTED_SERVER, secureServer("a.test"))
+    .secures("server").expects(SUCCEEDED("server"), STARTED_CLIENT, secureClient("a.test"))
+    .secures("client").expects(SUCCEEDED("client"))
+    .at(IDLE_MS - 0.001).expects()
+    .at(IDLE_MS).expects(closes("idle_timeout"));
+});
+
+playbook("an abort ends a flow in the middle of a handshake", (play) => {
+  const securing = () =>
+    intercepted(play)().receives("client", hello("a.test"))
+      .expects(record("tls_client_hello"), STARTED_SERVER, secureServer("a.test"));
+  securing().drains().expects().aborts().expects(closes("shutdown"));
+  securing().crashes("x").expects(closes("internal_error"));
+});

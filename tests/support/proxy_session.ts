@@ -1,0 +1,48 @@
+/** Sessions of a proxy for playbooks, with the default settings unless told otherwise. */
+import { createHash } from "node:crypto";
+import type { FlowContext } from "../../src/core/event.ts";
+import type { Effects } from "../../src/core/session.ts";
+import { ProxySession, type SessionConfig, sessionConfig } from "../../src/proxy/session.ts";
+import { settingsFromValues } from "../../src/runtime/config/load.ts";
+
+const { settings } = settingsFromValues({ values: { state_dir: "/unused" }, cwd: "/", checkGrants: false });
+
+export const HEAD_MS = settings.timeouts.headMs;
+export const CONNECT_MS = settings.timeouts.connectMs;
+export const TLS_HANDSHAKE_MS = settings.timeouts.tlsHandshakeMs;
+export const IDLE_MS = settings.timeouts.idleMs;
+export const EXCHANGE_IDLE_MS = settings.timeouts.exchangeIdleMs;
+export const TUNNEL_IDLE_MS = settings.timeouts.tunnelIdleMs;
+
+export const ESTABLISHED = "HTTP/1.1 200 Connection Established\r\n\r\n";
+
+export type Overrides = Partial<Omit<SessionConfig, "limits">> & {
+  readonly limits?: Partial<SessionConfig["limits"]>;
+};
+
+/** Intercepted connections are served in HTTP/1.1 only, unless an override says otherwise. */
+const HTTP1_ONLY = { http2Enabled: false };
+
+export function session(
+  { limits, ...overrides }: Overrides = {},
+  options: { readonly refuse?: "too_many_flows" } = {},
+): (effects: Effects) => ProxySession {
+  const hash = (name: string) => (text: string) => createHash(name).update(text).digest("hex");
+  const defaults = sessionConfig(settings, { md5: hash("md5"), sha256: hash("sha256") });
+  const config: SessionConfig = {
+    ...defaults,
+    ...HTTP1_ONLY,
+    ...overrides,
+    limits: { ...defaults.limits, ...limits },
+  };
+  return (effects) => {
+    const context: FlowContext = {
+      flowId: "1-1",
+      clientAddr: "127.0.0.1:5000",
+      serverHost: null,
+      serverPort: 0,
+      sequence: 0,
+    };
+    return new ProxySession(context, effects, config, options);
+  };
+}
