@@ -7,8 +7,9 @@ import { type Authority, formatAuthority } from "../core/authority.ts";
 import type { FlowContext, FlowEvent } from "../core/event.ts";
 import type { Instant } from "../core/instant.ts";
 import type { Decision, Effects, Question, SecureClient, SecureServer, Session } from "../core/session.ts";
-import { ProxySession, type SessionConfig } from "../proxy/session.ts";
+import { ProxySession, type SessionConfig, sessionConfig } from "../proxy/session.ts";
 import { InFlightBudget } from "../runtime/budget.ts";
+import { settingsFromValues } from "../runtime/config/load.ts";
 import type { Conn } from "../runtime/conn.ts";
 import { Deadlines } from "../runtime/deadlines.ts";
 import { type ConnCallbacks, FlowDriver, type SecureCallbacks, type World } from "../runtime/flow_driver.ts";
@@ -115,7 +116,7 @@ export class SimWorld implements World {
     if (options.faults.has("full_log")) {
       this.log.speed = { highWaterBytes: random.pick([500, 5_000]), takesEveryMsMax: random.pick([5, 150]) };
     }
-    this.#config = sessionConfig(options);
+    this.#config = configOf(options);
   }
 
   get aliveFlows(): number {
@@ -395,24 +396,30 @@ export class SimWorld implements World {
   }
 }
 
-function sessionConfig(options: SimOptions): SessionConfig {
-  const { timeouts } = options;
-  return {
-    connectParseMode: "strict",
-    limits: {
-      maxHeadBytes: 16_384,
-      maxHeaderFields: 256,
-      headMs: timeouts.headMs,
-      idleMs: timeouts.idleMs,
-      exchangeIdleMs: timeouts.exchangeIdleMs,
+/** The default settings but for what a run chooses. */
+function configOf({ timeouts, captureBytes, maxFlows }: SimOptions): SessionConfig {
+  const { settings } = settingsFromValues({
+    cwd: "/",
+    checkGrants: false,
+    platform: "linux",
+    values: {
+      state_dir: "/simulated",
+      http: { max_head_bytes: 16_384, max_header_fields: 256 },
+      capture: { body_bytes: captureBytes, redact_headers: ["cookie"] },
+      limits: { max_flows: maxFlows },
+      timeouts: {
+        head: `${timeouts.headMs}ms`,
+        connect: `${timeouts.connectMs}ms`,
+        tls_handshake: `${timeouts.tlsHandshakeMs}ms`,
+        idle: `${timeouts.idleMs}ms`,
+        exchange_idle: `${timeouts.exchangeIdleMs}ms`,
+        tunnel_idle: `${timeouts.tunnelIdleMs}ms`,
+      },
     },
-    capture: { bodyBytes: options.captureBytes, redactHeaders: new Set(["cookie"]) },
-    maxFlows: options.maxFlows,
-    connectMs: timeouts.connectMs,
-    tlsHandshakeMs: timeouts.tlsHandshakeMs,
-    tunnelIdleMs: timeouts.tunnelIdleMs,
-    upstreamSniMode: "auto",
-    md5: (text) => createHash("md5").update(text).digest("hex"),
-    sha256: (text) => createHash("sha256").update(text).digest("hex"),
-  };
+  });
+  const hash = (name: string) => (text: string) => createHash(name).update(text).digest("hex");
+  return { ...sessionConfig(settings, { md5: hash("md5"), sha256: hash("sha256") }), ...HTTP1_ONLY };
 }
+
+/** What the peers here speak. */
+const HTTP1_ONLY = { http2Enabled: false };
