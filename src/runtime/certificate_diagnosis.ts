@@ -8,6 +8,7 @@ import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import tls from "node:tls";
 import type { Authority } from "../core/authority.ts";
+import { catchUnreadableCertificate } from "./unreadable_certificate.ts";
 
 /** A code of OpenSSL, which `normalizeTlsFailure` knows, and a sentence for the user. */
 export interface CertificateFault {
@@ -54,6 +55,7 @@ export function diagnoseCertificate(
     socket.destroy();
     resolve(fault);
   };
+  catchUnreadableCertificate(socket, ({ code, message }) => finish({ code, detail: message }));
   socket.once("secureConnect", () => finish(certificateFault(chainOf(socket), Date.now())));
   socket.once("error", () => finish(null));
   socket.once("close", () => finish(null));

@@ -10,6 +10,7 @@ import type { Secured, TransportFault } from "../core/session.ts";
 import { type Conn, type ConnHandler, IGNORE_EVENTS } from "./conn.ts";
 import { tlsFault } from "./faults.ts";
 import { keepRead } from "./read_buffer.ts";
+import { catchUnreadableCertificate } from "./unreadable_certificate.ts";
 
 /** The ciphertext side of a TLSSocket: a stream over a `Conn`. */
 class Feed extends Duplex implements ConnHandler {
@@ -172,6 +173,7 @@ function handshake(
     giveUp(fault);
     socket.destroy();
   };
+  if (securedEvent === "secureConnect") catchUnreadableCertificate(socket, fail);
   socket.on("error", fail);
   feed.onLost = fail;
   const closed = () =>
