@@ -247,6 +247,7 @@ async function show(path: string, io: CommandOutput): Promise<number> {
     clock: (timeNs) =>
       openedAtMs === null ? seconds(timeNs) : timeOfDay(openedAtMs + (timeNs - openedNs) / 1e6),
   });
+  const print = (lines: readonly string[]) => lines.forEach((text) => io.stdout(text + "\n"));
   const decoder = new TextDecoder();
   let foreign = 0;
   for await (const line of readLog(path)) {
@@ -261,15 +262,16 @@ async function show(path: string, io: CommandOutput): Promise<number> {
       continue;
     }
     if (event["kind"] === "log_opened") {
+      print(readable.opened());
       const openedAt = Date.parse(String(event["opened_at"]));
       openedAtMs = Number.isNaN(openedAt) ? null : openedAt;
       openedNs = Number(event["continues_time_ns"]) || 0;
-      readable.opened();
       continue;
     }
     const text = readable.event(event as unknown as LoggedEvent);
-    if (text !== null) io.stdout(text + "\n");
+    if (text !== null) print([text]);
   }
+  print(readable.unfinished());
   return foreign > 0 ? 1 : 0;
 }
 

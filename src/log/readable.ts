@@ -21,9 +21,33 @@ export class ReadableLines {
     this.#options = options;
   }
 
-  /** A further opening of the log: the flows before it are gone. */
-  opened(): void {
+  /** A further opening of the log: the flows before it are gone. Gives the lines of what they left open. */
+  opened(): string[] {
+    const lines = this.unfinished();
     this.#flows.clear();
+    return lines;
+  }
+
+  /** A line for each exchange, and for each flow without one, that the log so far says no end of. */
+  unfinished(): string[] {
+    const lines: string[] = [];
+    for (const flow of this.#flows.values()) {
+      const at = (timeNs: number) => ({ timeNs, durationNs: flow.lastNs - timeNs });
+      const end = { ownAnswer: false, note: "no end in the log", failed: false };
+      for (const { method, url, status, bytes, timeNs } of flow.exchanges.values()) {
+        lines.push(this.#line({ ...at(timeNs), method, status, bytes, url, ...end }));
+      }
+      if (flow.exchanges.size > 0 || flow.shown > 0 || flow.server === "-") continue;
+      lines.push(this.#line({
+        ...at(flow.startNs),
+        method: "CONNECT",
+        status: null,
+        bytes: 0,
+        url: flow.server,
+        ...end,
+      }));
+    }
+    return lines;
   }
 
   /** The line, without an end, that this event completes; null for most events. */
@@ -31,9 +55,18 @@ export class ReadableLines {
     const { attributes, kind } = event;
     let flow = this.#flows.get(event.flow_id);
     if (flow === undefined) {
-      flow = { ruleId: null, exchanges: new Map(), shown: 0 };
+      flow = {
+        ruleId: null,
+        exchanges: new Map(),
+        shown: 0,
+        server: "-",
+        startNs: event.time_ns,
+        lastNs: 0,
+      };
       this.#flows.set(event.flow_id, flow);
     }
+    flow.server = server(event);
+    flow.lastNs = event.time_ns;
     switch (kind) {
       case "connect_decision":
         flow.ruleId = attributes["rule_id"] === undefined ? null : text(attributes["rule_id"]);
@@ -43,6 +76,8 @@ export class ReadableLines {
           method: text(attributes["method"]),
           url: url(attributes),
           status: null,
+          bytes: 0,
+          timeNs: event.time_ns,
         });
         return null;
       case "response_headers": {
@@ -50,6 +85,11 @@ export class ReadableLines {
         if (exchange !== undefined && attributes["interim"] !== true) {
           exchange.status = number(attributes["status"]);
         }
+        return null;
+      }
+      case "response_body_chunk": {
+        const exchange = flow.exchanges.get(number(attributes["exchange_id"]));
+        if (exchange !== undefined) exchange.bytes += number(attributes["bytes"]);
         return null;
       }
       case "exchange_completed":
@@ -166,8 +206,19 @@ export function formatDuration(nanoseconds: number): string {
 
 interface Flow {
   ruleId: string | null;
-  readonly exchanges: Map<number, { readonly method: string; readonly url: string; status: number | null }>;
+  readonly exchanges: Map<number, OpenExchange>;
   shown: number;
+  server: string;
+  readonly startNs: number;
+  lastNs: number;
+}
+
+interface OpenExchange {
+  readonly method: string;
+  readonly url: string;
+  readonly timeNs: number;
+  status: number | null;
+  bytes: number;
 }
 
 interface Entry {

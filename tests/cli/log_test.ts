@@ -198,12 +198,13 @@ Deno.test("log show prints the exchanges and flows of all segments, with the tim
     const { code, stdout, stderr } = await run("show", path);
     assertEquals([code, stderr], [0, ""]);
     const shown = stdout.trimEnd().split("\n");
-    assertEquals(shown.length, 9);
+    assertEquals(shown.length, 10);
     for (const line of shown) assert(/^\d\d:\d\d:05\.\d{3} {2}[A-Z?]+ +(\d{3}[ *]|- ) /.test(line), line);
     assertStringIncludes(
       stdout,
       "POST     200    32 KiB   2.5 ms  https://api.example.com/v1/items?x=1  (sent 16 KiB)",
     );
+    assertEquals(shown.filter((line) => line.endsWith("(no end in the log)")).length, 1);
   });
 });
 
@@ -213,7 +214,7 @@ Deno.test("log show goes on after lines that are no events, tells of them and ex
   await withLog([lines[0]!, ...foreign, ...lines.slice(1), '{"schema":'], async (path) => {
     const { code, stdout, stderr } = await run("show", path);
     assertEquals(code, 1);
-    assertEquals(stdout.trimEnd().split("\n").length, 9);
+    assertEquals(stdout.trimEnd().split("\n").length, 10);
     assertEquals(stderr.trimEnd().split("\n"), [
       ...[2, 3, 4, 5].map((line) => `soth-mitm: ${path}:${line} is not an event`),
       "soth-mitm: the log ends in the middle of a line (10 bytes)",
