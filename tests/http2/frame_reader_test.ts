@@ -214,6 +214,13 @@ Deno.test("FrameReader tells stream errors, leaves the frame out and reads on", 
   assertEquals([last.error.streamId, last.error.offset], [3, opening("client").length + OK.length]);
 });
 
+Deno.test("FrameReader counts the octets of frames that it leaves out", () => {
+  const refused = frame(T.PRIORITY, 0, 3, new Array(40).fill(6));
+  const last = read(join(refused, refused, frame(T.DATA, 0, 0))).told.at(-1)!;
+  assert(last.type === "error", "DATA on stream 0");
+  assertEquals(last.error.offset, opening("client").length + 2 * refused.length);
+});
+
 Deno.test("FrameReader ends with the first connection error, where the frame begins, and keeps what came before", () => {
   for (
     const [bad, code, errorCode] of [

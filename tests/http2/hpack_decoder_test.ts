@@ -239,6 +239,7 @@ Deno.test("HpackDecoder wants the smallest of several settings signalled, then a
   };
   assertEquals(decode(changed(), "be"), "missing_table_size_update");
   assertEquals(decode(changed(), integer(4096, 5, 0x20)), "missing_table_size_update");
+  assertEquals(decode(changed(), integer(21, 5, 0x20)), "missing_table_size_update");
   const followed = changed();
   assertEquals(
     decode(followed, [...integer(20, 5, 0x20), ...integer(4096, 5, 0x20), ...indexing("c", "d")]),
