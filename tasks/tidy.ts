@@ -70,9 +70,7 @@ const WITHOUT_TEST: { readonly [path: string]: string } = {
 };
 
 /** Folders that are built and tested ahead of the code that will use them. */
-const AHEAD_OF_USE: { readonly [folder: string]: string } = {
-  "src/http2/": "the engine of RFC 9113; the relay of HTTP/2 comes next",
-};
+const AHEAD_OF_USE: { readonly [folder: string]: string } = {};
 
 /** Folders of which a test need only reach a file somehow: every seed runs the whole simulator. */
 const TESTED_AS_A_WHOLE = new Set(["sim"]);

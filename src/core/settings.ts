@@ -24,6 +24,8 @@ export interface Settings {
     readonly connectParseMode: "strict" | "lenient";
     readonly maxHeadBytes: number;
     readonly maxHeaderFields: number;
+    readonly http2Enabled: boolean;
+    readonly http2MaxHeaderListSize: number;
   };
   readonly tls: {
     /** Null: `state_dir/ca/ca.pem` and `ca.key`. Both or neither. */

@@ -61,6 +61,7 @@ const RULES = {
   invalid_padding: ["connection", "PROTOCOL_ERROR", "RFC 9113 §6.1"],
   invalid_setting: ["connection", "PROTOCOL_ERROR", "RFC 9113 §6.5.2"],
   invalid_initial_window_size: ["connection", "FLOW_CONTROL_ERROR", "RFC 9113 §6.5.2"],
+  frame_flood: ["connection", "ENHANCE_YOUR_CALM", "RFC 9113 §10.5"],
   too_many_unacknowledged_settings: ["connection", "ENHANCE_YOUR_CALM", "RFC 9113 §10.5"],
   push_from_client: ["connection", "PROTOCOL_ERROR", "RFC 9113 §8.4"],
   invalid_promised_stream: ["connection", "PROTOCOL_ERROR", "RFC 9113 §6.6"],

@@ -2,11 +2,11 @@
  * The phases of a flow and every step between them, on one screen. A step that is not in the table
  * is a bug of ours: it is refused and counted, and the session ends the flow as `internal_error`.
  *
- *   awaiting_head ──► deciding ──► opening ──► peeking ──► securing_server ──► securing_client ──► http1
- *        │               ▲            │           ├──────────────► http1 (in the clear)              │
- *        │               │            └► tunnel ◄─┤                   ▲                              ▼
- *        └─► http1 ──────┘ (CONNECT after plain requests)             │   securing_refusal ◄─ (server TLS failed)
- *                                                                     │        └► refusing         tunnel (101)
+ *   awaiting_head ──► deciding ──► opening ──► peeking ──► securing_server ──► securing_client ──► http1, http2
+ *        │               ▲            │           ├──────────────► http1, http2 (in the clear)          │
+ *        │               │            └► tunnel ◄─┤                   │                                 ▼
+ *        └─► http1 ──────┘ (CONNECT after plain requests)             └► securing_refusal       tunnel (101 in http1)
+ *                                                                         └► refusing (server TLS failed)
  *   every phase ──► closed
  */
 export const PHASES = [
@@ -20,6 +20,7 @@ export const PHASES = [
   "securing_refusal",
   "refusing",
   "http1",
+  "http2",
   "tunnel",
   "closed",
 ] as const;
@@ -33,15 +34,16 @@ export const TRANSITIONS: Readonly<Record<Phase, readonly Phase[]>> = {
   /** The server is being dialled for a CONNECT. */
   opening: ["peeking", "tunnel", "closed"],
   /** 200 is out; the first bytes tell TLS, HTTP or neither. */
-  peeking: ["reconsidering", "securing_server", "http1", "tunnel", "closed"],
+  peeking: ["reconsidering", "securing_server", "http1", "http2", "tunnel", "closed"],
   /** The ClientHello named another host than the CONNECT; policy is asked again. */
   reconsidering: ["securing_server", "tunnel", "closed"],
   securing_server: ["securing_client", "securing_refusal", "closed"],
-  securing_client: ["http1", "closed"],
+  securing_client: ["http1", "http2", "closed"],
   /** The server's handshake failed; the client's is made so that it can be told why. */
   securing_refusal: ["refusing", "closed"],
   refusing: ["closed"],
   http1: ["awaiting_head", "tunnel", "closed"],
+  http2: ["closed"],
   tunnel: ["closed"],
   closed: [],
 };

@@ -17,10 +17,11 @@ import { isConnect, parseConnectHead } from "../http1/connect.ts";
 import type { Http1Error } from "../http1/errors.ts";
 import { HeadReader } from "../http1/head_reader.ts";
 import { Http1Relay, type RelayHost, type RelayLimits } from "../http1/relay.ts";
+import { Http2Relay } from "../http2/relay.ts";
 import { type ClientHello, ClientHelloReader } from "../tls/client_hello.ts";
 import { normalizeTlsFailure } from "../tls/failure.ts";
 import { ja3, ja4 } from "../tls/fingerprint.ts";
-import { type Likeness, looksLikeHttp } from "../tls/sniff.ts";
+import { isHttp2Preface, type Likeness, looksLikeHttp } from "../tls/sniff.ts";
 import {
   badRequestAnswer,
   blockedAnswer,
@@ -45,6 +46,8 @@ import { ForwardRouter } from "./forward.ts";
 export interface SessionConfig {
   readonly connectParseMode: "strict" | "lenient";
   readonly limits: RelayLimits;
+  readonly http2Enabled: boolean;
+  readonly http2MaxHeaderListSize: number;
   readonly capture: CaptureRules;
   readonly maxFlows: number;
   readonly connectMs: number;
@@ -68,6 +71,8 @@ export function sessionConfig(
       idleMs: settings.timeouts.idleMs,
       exchangeIdleMs: settings.timeouts.exchangeIdleMs,
     },
+    http2Enabled: settings.http.http2Enabled,
+    http2MaxHeaderListSize: settings.http.http2MaxHeaderListSize,
     capture: {
       bodyBytes: settings.capture.bodyBytes,
       redactHeaders: new Set(settings.capture.redactHeaders.map((name) => name.toLowerCase())),
@@ -85,8 +90,8 @@ export function sessionConfig(
 const NOTHING = new Uint8Array(0);
 const NOTHING_HELD: Readonly<Record<Side, Uint8Array>> = { client: NOTHING, server: NOTHING };
 const ESTABLISHED = new TextEncoder().encode("HTTP/1.1 200 Connection Established\r\n\r\n");
-/** What an intercepted connection is served in today; `curl --http1.0` offers the second alone. */
-const SERVED_ALPN: readonly string[] = ["http/1.1", "http/1.0"];
+/** What an intercepted connection is served in beside `h2`; `curl --http1.0` offers the second alone. */
+const HTTP1_ALPN: readonly string[] = ["http/1.1", "http/1.0"];
 
 /** What is known once the client's hello has been read, until both handshakes are over. */
 interface Handshakes {
@@ -121,7 +126,7 @@ export class ProxySession implements Session {
   #held = NOTHING_HELD;
   #helloReader: ClientHelloReader | null = null;
   #handshakes: Handshakes | null = null;
-  #relay: Http1Relay | null = null;
+  #relay: Http1Relay | Http2Relay | null = null;
   #router: ForwardRouter | null = null;
 
   constructor(
@@ -161,6 +166,7 @@ export class ProxySession implements Session {
         this.effects.send(opposite(side), data);
         return;
       case "http1":
+      case "http2":
         if (this.#router !== null) this.#router.now = now;
         this.#relay!.received(side, data, now);
         return;
@@ -192,6 +198,7 @@ export class ProxySession implements Session {
         if (this.#ended.client && this.#ended.server) this.#close("complete", this.#tunnelNote);
         return;
       case "http1":
+      case "http2":
         if (this.#router !== null) {
           this.#router.now = now;
           this.#relay!.ended(side, now, truncated);
@@ -245,6 +252,7 @@ export class ProxySession implements Session {
       case "closed":
         return;
       case "http1":
+      case "http2":
         if (this.#router !== null) this.#router.now = now;
         this.#relay!.failed(side, fault, now);
         if (side === "server") this.#router?.serverGone();
@@ -314,7 +322,8 @@ export class ProxySession implements Session {
         this.#record(handshakeSucceededEvent("client", info));
         this.effects.disarm("tls_handshake");
         this.#handshakes = null;
-        this.#observeHttp("https");
+        if (info.alpn === "h2") this.#observeHttp2("https");
+        else this.#observeHttp("https");
         return;
       case "securing_refusal":
         this.#record(handshakeSucceededEvent("client", info));
@@ -373,6 +382,7 @@ export class ProxySession implements Session {
       case "closed":
         return;
       case "http1":
+      case "http2":
         if (timer === "connect") {
           this.#router!.now = now;
           // The dial is given up: were it to succeed later, it would be taken for the next request's.
@@ -428,6 +438,7 @@ export class ProxySession implements Session {
     this.#now = now;
     switch (this.state.phase) {
       case "http1":
+      case "http2":
         this.#relay!.drain(now);
         return;
       case "awaiting_head":
@@ -452,7 +463,7 @@ export class ProxySession implements Session {
   #abortWith(reason: CloseReason, code: string, detail: string, now: Instant): void {
     this.#now = now;
     if (this.state.phase === "closed") return;
-    if (this.state.phase === "http1" && this.#relay !== null) this.#relay.abort(reason, code, detail, now);
+    if (this.#relay !== null) this.#relay.abort(reason, code, detail, now);
     this.#close(reason, detail);
   }
 
@@ -536,7 +547,7 @@ export class ProxySession implements Session {
       effects: this.effects,
       connectMs: this.config.connectMs,
       onConnect: (bytes) => {
-        this.#exchangeId = this.#relay!.nextExchangeId;
+        this.#exchangeId = router.relay.nextExchangeId;
         this.#relay = null;
         this.#router = null;
         this.#protocol = "connect";
@@ -552,8 +563,8 @@ export class ProxySession implements Session {
     router.now = this.#now;
     if (!this.#step("http1")) return;
     this.#protocol = "http1";
-    this.#relay = this.#newRelay("http", router);
-    router.relay = this.#relay;
+    router.relay = this.#newRelay("http", router);
+    this.#relay = router.relay;
     this.#relay.received("client", data, this.#now);
   }
 
@@ -604,11 +615,13 @@ export class ProxySession implements Session {
         this.#malformedHello(read.detail, reader.bytes);
         return;
       case "not_tls": {
+        const http2 = this.config.http2Enabled ? isHttp2Preface(reader.bytes) : "no";
         const http = looksLikeHttp(reader.bytes);
-        if (http === "more") return;
+        if (http === "more" || http2 === "more") return;
         this.#helloReader = null;
         this.effects.disarm("tls_handshake");
-        if (http === "yes") this.#observeHttp("http", reader.bytes);
+        if (http2 === "yes") this.#observeHttp2("http", reader.bytes);
+        else if (http === "yes") this.#observeHttp("http", reader.bytes);
         else {
           this.#tunnelNote = "neither TLS nor HTTP";
           this.#tunnel(reader.bytes);
@@ -649,7 +662,9 @@ export class ProxySession implements Session {
   #clientHello(hello: ClientHello, preread: Uint8Array): void {
     this.#protocol = "tls";
     const fingerprints = { ja3: ja3(hello, this.config.md5), ja4: ja4(hello, this.config.sha256, "t") };
-    const offers = hello.alpn.filter((protocol) => SERVED_ALPN.includes(protocol));
+    const offers = hello.alpn.filter((protocol) =>
+      HTTP1_ALPN.includes(protocol) || (protocol === "h2" && this.config.http2Enabled)
+    );
     const servable = hello.alpn.length === 0 || offers.length > 0;
     const because = servable ? null : `the client offers only ${hello.alpn.join(", ")}`;
     this.#record(clientHelloEvent(hello, fingerprints, because));
@@ -763,7 +778,8 @@ export class ProxySession implements Session {
       detail,
     );
     handshakes.refusal = { answer, detail: answer.detail };
-    handshakes.chosen = handshakes.offers;
+    // The refusal is told in HTTP/1.1.
+    handshakes.chosen = handshakes.offers.filter((protocol) => HTTP1_ALPN.includes(protocol));
     this.effects.closeServer();
     this.#serverOpen = false;
     this.#secureClient("securing_refusal");
@@ -781,6 +797,30 @@ export class ProxySession implements Session {
     if (!this.#step("http1")) return;
     this.#protocol = "http1";
     this.#relay = this.#newRelay(scheme, null);
+    if (preread !== undefined) this.#relay.received("client", preread, this.#now);
+    const early = this.#releaseServer();
+    if (early.length > 0) this.#relay?.received("server", early, this.#now);
+  }
+
+  #observeHttp2(scheme: string, preread?: Uint8Array): void {
+    if (!this.#step("http2")) return;
+    this.#protocol = "http2";
+    const { limits, http2MaxHeaderListSize } = this.config;
+    this.#relay = new Http2Relay({
+      host: {
+        send: (side, data) => this.effects.send(side, data),
+        reset: (side) => this.effects.reset(side),
+        arm: (timer, at) => this.effects.arm(timer, at),
+        disarm: (timer) => this.effects.disarm(timer),
+        record: (event) => this.effects.record(event),
+        finish: (reason, detail) => this.#close(reason, detail),
+      },
+      limits: { ...limits, maxHeaderListSize: http2MaxHeaderListSize },
+      capture: this.config.capture,
+      scheme,
+      authority: this.#target === null ? "" : formatAuthority(this.#target),
+      firstExchangeId: this.#exchangeId,
+    }, this.#now);
     if (preread !== undefined) this.#relay.received("client", preread, this.#now);
     const early = this.#releaseServer();
     if (early.length > 0) this.#relay?.received("server", early, this.#now);

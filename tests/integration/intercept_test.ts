@@ -191,10 +191,10 @@ Deno.test("a client that does not trust the CA is a recorded handshake failure o
   await origin.close();
 });
 
-Deno.test("a client that offers only h2 is tunnelled, and the reason is on record", async () => {
+Deno.test("without http.http2_enabled a client that offers only h2 is tunnelled, and the reason is on record", async () => {
   const origin = await startHttpOrigin({ certificate, tls: { ALPNProtocols: ["h2"] } });
   await withTrust((trust) =>
-    withProxy({ settings: trust }, async (proxy) => {
+    withProxy({ settings: { ...trust, http: { http2_enabled: false } } }, async (proxy) => {
       const client = await proxy.tls(`localhost:${origin.port}`, {
         ALPNProtocols: ["h2"],
         ca: authority.certPem,

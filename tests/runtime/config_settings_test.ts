@@ -142,6 +142,8 @@ const CASES: Readonly<Record<SettingKey, Cases>> = {
   "http.connect_parse_mode": choice("strict", "lenient"),
   "http.max_head_bytes": size(KiB, 16 * MiB, { "limits.flow_buffer_bytes": "64MiB" }),
   "http.max_header_fields": count(1, 65_536),
+  "http.http2_enabled": { valid: [[true, true], [false, false]], invalid: ["yes", "1", 1, 0, ["true"]] },
+  "http.http2_max_header_list_size": size(KiB, 16 * MiB),
   "tls.ca_cert_path": { ...PATHS, beside: { "tls.ca_key_path": "key" } },
   "tls.ca_key_path": { ...PATHS, beside: { "tls.ca_cert_path": "cert" } },
   "tls.ca_common_name": text(64),

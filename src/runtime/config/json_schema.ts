@@ -60,6 +60,8 @@ function schemaOf(descriptor: Descriptor): JsonSchema {
         maximum: descriptor.max,
         default: descriptor.default,
       };
+    case "switch":
+      return { type: "boolean", default: descriptor.default };
     case "choice":
       return { enum: [...descriptor.choices], default: descriptor.default };
     case "text":

@@ -39,6 +39,7 @@ function valueAt(settings: unknown, path: readonly string[]): SettingValue {
 function writeValue(descriptor: Descriptor, value: SettingValue): string | null {
   if (value === null) return null;
   if (typeof value === "string") return quoteToml(value);
+  if (typeof value === "boolean") return String(value);
   if (typeof value === "number") {
     if (descriptor.type === "duration") return quoteToml(formatDuration(value));
     if (descriptor.type !== "size") return String(value);

@@ -35,6 +35,7 @@ interface Ranged {
 
 export type Descriptor =
   | Described & Ranged & { readonly type: "duration" | "size" | "count" }
+  | Described & { readonly type: "switch"; readonly default: boolean }
   | Described & { readonly type: "choice"; readonly choices: readonly string[]; readonly default: string }
   | Described & { readonly type: "text"; readonly maxCharacters: number; readonly default: string }
   | Described & { readonly type: "directory" }
@@ -122,7 +123,21 @@ export const DESCRIPTORS = [
     min: 1,
     max: 65_536,
     default: 256,
-    why: "The most field lines in a head or trailer section.",
+    why: "The most field lines in a head, header block or trailer section.",
+  },
+  {
+    key: "http.http2_enabled",
+    type: "switch",
+    default: true,
+    why: "Whether intercepted connections may speak HTTP/2; without it h2 is left out of what is offered.",
+  },
+  {
+    key: "http.http2_max_header_list_size",
+    type: "size",
+    min: KiB,
+    max: 16 * MiB,
+    default: 64 * KiB,
+    why: "The largest HTTP/2 header list, counted as in RFC 9113 6.5.2; a larger one ends its stream.",
   },
   {
     key: "tls.ca_cert_path",
@@ -376,6 +391,7 @@ type ValueOf<D extends Descriptor> = D extends { type: "duration" | "size" | "co
   : D extends { type: "list" } ? readonly string[]
   : D extends { type: "rules" } ? readonly PolicyRule[]
   : D extends { type: "optional_path" } ? string | null
+  : D extends { type: "switch" } ? boolean
   : string;
 
 type FromTable = { [D in typeof DESCRIPTORS[number] as PathOf<D>]: ValueOf<D> };

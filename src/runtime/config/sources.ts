@@ -181,12 +181,15 @@ export function readEnvironmentSource(options: LoadOptions, problems: string[]):
   return assigned;
 }
 
-/** Variables are text: lists are cut at commas, rules are a JSON list, counts are digits. */
+/** Variables are text: lists are cut at commas, rules are a JSON list, counts are digits, switches true or false. */
 function nodeFromVariable(descriptor: Descriptor, text: string): ConfigNode {
   if (descriptor.type === "list") {
     return nodeFromValue(text.split(",").map((item) => item.trim()).filter((item) => item !== ""));
   }
   if (descriptor.type === "count" && /^\d{1,15}$/.test(text)) return nodeFromValue(Number(text));
+  if (descriptor.type === "switch" && (text === "true" || text === "false")) {
+    return nodeFromValue(text === "true");
+  }
   if (descriptor.type !== "rules") return nodeFromValue(text);
   try {
     return nodeFromValue(JSON.parse(text));

@@ -12,7 +12,7 @@ import { ACTIONS, type Descriptor, type ListItem } from "./schema.ts";
 import { didYouMean } from "./suggest.ts";
 import { formatDuration, formatSize, parseDuration, parseSize } from "./units.ts";
 
-export type SettingValue = string | number | null | readonly string[] | readonly PolicyRule[];
+export type SettingValue = string | number | boolean | null | readonly string[] | readonly PolicyRule[];
 
 /** Where a node came from: who is told of a problem, and what relative paths are relative to. */
 export interface ValueContext {
@@ -35,6 +35,8 @@ export function readValue(
     case "size":
     case "count":
       return readRanged(descriptor, node) ?? refuseAs(allowedText(descriptor));
+    case "switch":
+      return node.type === "boolean" ? node.value : refuseAs(allowedText(descriptor));
     case "choice":
       if (node.type === "string" && descriptor.choices.includes(node.value)) return node.value;
       return refuseAs(
@@ -73,6 +75,8 @@ export function allowedText(descriptor: Descriptor): string {
       return ranged(descriptor, formatSize, 'a number of bytes or a text such as "64KiB", "1MiB", "10kB"');
     case "count":
       return ranged(descriptor, String, "a whole number");
+    case "switch":
+      return "true, false";
     case "choice":
       return descriptor.choices.map((choice) => JSON.stringify(choice)).join(", ");
     case "text":

@@ -1,0 +1,232 @@
+import { assert, assertEquals } from "@std/assert";
+import fc from "fast-check";
+import type { FlowEvent } from "../../src/core/event.ts";
+import type { Side } from "../../src/core/side.ts";
+import { FLOOD_BUDGETS } from "../../src/http2/flood_guard.ts";
+import { FrameReader } from "../../src/http2/frame_reader.ts";
+import {
+  encodeData,
+  encodeHeaders,
+  encodeRstStream,
+  encodeSettings,
+  encodeSettingsAck,
+  encodeWindowUpdate,
+} from "../../src/http2/frame_writer.ts";
+import { CLIENT_PREFACE } from "../../src/http2/frames.ts";
+import { HpackDecoder } from "../../src/http2/hpack_decoder.ts";
+import { encodeFieldBlock } from "../../src/http2/hpack_encoder.ts";
+import { Http2Relay } from "../../src/http2/relay.ts";
+
+const LIMITS = {
+  maxHeaderListSize: 4096,
+  maxHeaderFields: 64,
+  headMs: 1000,
+  idleMs: 1000,
+  exchangeIdleMs: 1000,
+};
+
+type Step = readonly [Side, Uint8Array];
+
+function join(...parts: Uint8Array[]): Uint8Array {
+  const joined = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    joined.set(part, at);
+    at += part.length;
+  }
+  return joined;
+}
+
+function block(fields: Record<string, string>): Uint8Array {
+  return encodeFieldBlock(Object.entries(fields).map((field) => ({ field, neverIndexed: false })));
+}
+
+function request(streamId: number, fields: Record<string, string> = {}, endStream = true): Uint8Array {
+  const head = { ":method": "GET", ":scheme": "https", ":path": "/", ":authority": "a.test", ...fields };
+  return encodeHeaders(streamId, block(head), { endStream });
+}
+
+function response(streamId: number, status: number, endStream: boolean): Uint8Array {
+  return encodeHeaders(streamId, block({ ":status": String(status), "content-type": "text/plain" }), {
+    endStream,
+  });
+}
+
+function run(steps: readonly Step[]) {
+  const sent: Record<Side, Uint8Array[]> = { client: [], server: [] };
+  const events: Record<string, unknown>[] = [];
+  let finished: string | null = null;
+  const relay = new Http2Relay({
+    host: {
+      send: (side, data) => {
+        assert(finished === null, "nothing is sent after the end");
+        sent[side].push(data.slice());
+      },
+      reset: () => {},
+      arm: () => {},
+      disarm: () => {},
+      record: ({ kind, streamKey, attributes }: FlowEvent) => events.push({ kind, streamKey, ...attributes }),
+      finish: (reason) => {
+        assert(finished === null, "a flow ends once");
+        finished = reason;
+      },
+    },
+    limits: LIMITS,
+    capture: { bodyBytes: 64, redactHeaders: new Set() },
+    scheme: "https",
+    authority: "a.test",
+    firstExchangeId: 1,
+  }, 0);
+  for (const [side, data] of steps) if (finished === null) relay.received(side, data, 0);
+  return { toServer: join(...sent.server), toClient: join(...sent.client), events, finished };
+}
+
+const text = (value: string) => new TextEncoder().encode(value);
+
+const CLIENT = join(
+  CLIENT_PREFACE,
+  encodeSettings([[3, 100]]),
+  encodeSettingsAck(),
+  request(1),
+  request(3, { ":method": "POST", ":path": "/p" }, false),
+  encodeData(3, text("some content"), false),
+  encodeWindowUpdate(0, 70_000),
+  encodeHeaders(3, block({ "x-trailer": "t" }), { endStream: true }),
+);
+const SERVER = join(
+  encodeSettings([[4, 100_000]]),
+  encodeSettingsAck(),
+  response(1, 103, false),
+  response(1, 200, false),
+  encodeData(1, text("hello"), true),
+  response(3, 204, true),
+);
+
+const outcomes = (events: readonly Record<string, unknown>[]) =>
+  events.filter(({ kind }) => kind === "exchange_completed").map((
+    { streamKey, outcome },
+  ) => [streamKey, outcome]);
+
+Deno.test("Http2Relay forwards what it need not change byte for byte, and records each stream", () => {
+  const { toServer, toClient, events, finished } = run([["client", CLIENT], ["server", SERVER]]);
+  assertEquals(toServer, CLIENT);
+  assertEquals(toClient, SERVER);
+  assertEquals(finished, null);
+  assertEquals(outcomes(events), [["h2:1", "complete"], ["h2:3", "complete"]]);
+  assertEquals(
+    events.filter(({ streamKey }) => streamKey === "h2:3").map(({ kind }) => kind),
+    ["request_headers", "request_body_chunk", "request_trailers", "response_headers", "exchange_completed"],
+  );
+});
+
+Deno.test("Http2Relay gives the same bytes and events for any cut of what both sides send", () => {
+  const whole = run([["client", CLIENT], ["server", SERVER]]);
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1, maxLength: 20 }), (sizes) => {
+      const cut = (side: Side, bytes: Uint8Array): Step[] => {
+        const steps: Step[] = [];
+        for (let from = 0, at = 0; from < bytes.length; at++) {
+          const size = sizes[at % sizes.length]!;
+          steps.push([side, bytes.slice(from, from + size)]);
+          from += size;
+        }
+        return steps;
+      };
+      assertEquals(run([...cut("client", CLIENT), ...cut("server", SERVER)]), whole);
+    }),
+  );
+});
+
+Deno.test("Http2Relay is total: mutated octets never throw and never end a flow twice", () => {
+  fc.assert(
+    fc.property(
+      fc.nat(CLIENT.length - 1),
+      fc.nat(SERVER.length - 1),
+      fc.nat(255),
+      fc.nat(255),
+      (clientAt, serverAt, clientOctet, serverOctet) => {
+        const client = CLIENT.slice();
+        client[clientAt] = clientOctet;
+        const server = SERVER.slice();
+        server[serverAt] = serverOctet;
+        run([["client", client], ["server", server], ["client", request(5)], [
+          "server",
+          response(5, 200, true),
+        ]]);
+      },
+    ),
+    { numRuns: 2000 },
+  );
+});
+
+/** What a receiver understands of the relay's output, with a decoder of its own. */
+function understood(bytes: Uint8Array, by: Side): string[] {
+  const reader = new FrameReader({ by, maxHeldBytes: 65_536 });
+  const decoder = new HpackDecoder(by, {
+    maxHeaderListSize: 65_536,
+    maxHeaderFields: 256,
+    maxTableBytes: 65_536,
+  });
+  const said: string[] = [];
+  for (let offset = 0;;) {
+    const event = reader.read(bytes, offset);
+    if (event.type === "more") return said;
+    if (event.type === "error" || event.type === "stream_error") throw new Error(JSON.stringify(event));
+    offset = event.next;
+    if (event.type !== "frame") continue;
+    const { frame } = event;
+    if (frame.type === "rst_stream") said.push(`rst ${frame.streamId} ${frame.errorCode}`);
+    if (frame.type === "goaway") said.push(`goaway ${frame.errorCode}`);
+    if (frame.type !== "headers") continue;
+    const decoded = decoder.decode(frame.fragment, frame.streamId);
+    if (decoded.type === "error") throw new Error(JSON.stringify(decoded));
+    const path = decoded.fields.find(({ field }) => field[0] === ":path" || field[0] === "x")!;
+    said.push(`headers ${frame.streamId} ${path.field[1].slice(0, 20)}`);
+  }
+}
+
+Deno.test("a header list over the limit costs its stream alone, and HPACK stays in step after it", () => {
+  // Literals with incremental indexing: :path /one into the table, then a list too large, then index 62 again.
+  const indexed = (path: string) => join(Uint8Array.of(0x44, path.length), text(path));
+  const head = join(Uint8Array.of(0x82, 0x87), join(Uint8Array.of(0x41, 6), text("a.test")));
+  const first = encodeHeaders(1, join(head, indexed("/one")), { endStream: true });
+  const big = join(Uint8Array.of(0x82, 0x87), indexed("/two"), block({ x: "y".repeat(5000) }));
+  const tooLarge = encodeHeaders(3, big, { endStream: true });
+  // 62 is now /two, 63 /one, 64 the authority.
+  const after = encodeHeaders(5, Uint8Array.of(0x82, 0x87, 0x80 | 64, 0x80 | 63), { endStream: true });
+  const { toServer, toClient, events, finished } = run([
+    ["server", encodeSettings([])],
+    ["client", join(CLIENT_PREFACE, encodeSettings([]), first, tooLarge, after)],
+  ]);
+  assertEquals(finished, null);
+  assertEquals(understood(toServer, "client"), ["headers 1 /one", "headers 5 /one"]);
+  assertEquals(understood(toClient, "server"), ["rst 3 11"]);
+  assertEquals(outcomes(events), [["h2:3", "limit"]]);
+});
+
+Deno.test("a client that resets every stream at once is calmed within its budget", () => {
+  const steps: Step[] = [
+    ["server", encodeSettings([])],
+    ["client", join(CLIENT_PREFACE, encodeSettings([]))],
+  ];
+  const streams = FLOOD_BUDGETS.resets + 10;
+  for (let i = 0; i < streams; i++) {
+    steps.push(["client", join(request(2 * i + 1), encodeRstStream(2 * i + 1, "CANCEL"))]);
+  }
+  const { finished, events, toClient } = run(steps);
+  assertEquals(finished, "limit_exceeded");
+  assertEquals(outcomes(events).length, FLOOD_BUDGETS.resets + 1);
+  assertEquals(understood(toClient, "server"), ["goaway 11"]);
+});
+
+Deno.test("a malformed response resets its stream towards both sides, and other streams go on", () => {
+  const malformed = encodeHeaders(1, block({ ":status": "200", Upper: "x" }), { endStream: true });
+  const { toServer, toClient, events, finished } = run([
+    ["client", join(CLIENT_PREFACE, encodeSettings([]), request(1), request(3))],
+    ["server", join(encodeSettings([]), malformed, response(3, 200, true))],
+  ]);
+  assertEquals(finished, null);
+  assert(understood(toServer, "client").includes("rst 1 1"));
+  assertEquals(outcomes(events), [["h2:1", "protocol_error"], ["h2:3", "complete"]]);
+  assert(toClient.length > 0);
+});
