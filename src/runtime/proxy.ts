@@ -34,7 +34,7 @@ import { ServerTrust } from "./server_trust.ts";
 import { StartError } from "./start_error.ts";
 import { TcpConn } from "./tcp_conn.ts";
 import { ServerTls } from "./server_tls.ts";
-import { secureClientSide } from "./tls_conn.ts";
+import { refuseClientSide, secureClientSide } from "./tls_conn.ts";
 import { TlsFailureCounters } from "./tls_failures.ts";
 
 export type { ProxyCounters, ProxyEnd, ProxyOptions, RunningProxy } from "./running_proxy.ts";
@@ -322,8 +322,7 @@ class ProxyWorld implements World {
     try {
       const leaf = this.ca.leaf(options.host);
       if ("error" in leaf) {
-        queueMicrotask(() => callbacks.failed({ kind: "tls", code: leaf.error, detail: leaf.detail }));
-        return () => conn.destroy();
+        return refuseClientSide(conn, { kind: "tls", code: leaf.error, detail: leaf.detail }, callbacks);
       }
       return secureClientSide(conn, {
         context: this.#contextOf(leaf),
@@ -332,8 +331,7 @@ class ProxyWorld implements World {
         certCache: leaf.cache,
       }, callbacks);
     } catch (error) {
-      queueMicrotask(() => callbacks.failed(transportFault(error)));
-      return () => conn.destroy();
+      return refuseClientSide(conn, transportFault(error), callbacks);
     }
   }
 

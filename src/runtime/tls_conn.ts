@@ -238,6 +238,20 @@ export function secureClientSide(
   });
 }
 
+/** In place of a handshake that cannot begin, for want of a leaf: the connection is not left open. */
+export function refuseClientSide(raw: Conn, fault: TransportFault, callbacks: TlsCallbacks): () => void {
+  let cancelled = false;
+  setImmediate(() => {
+    if (cancelled) return;
+    callbacks.failed(fault);
+    refuseHello(raw, fault);
+  });
+  return () => {
+    cancelled = true;
+    raw.destroy();
+  };
+}
+
 const ALERT_LINGER_MS = 1_000;
 
 /**

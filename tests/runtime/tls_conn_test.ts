@@ -4,7 +4,7 @@ import * as tls from "node:tls";
 import type { TransportFault } from "../../src/core/session.ts";
 import { IGNORE_EVENTS } from "../../src/runtime/conn.ts";
 import { TcpConn } from "../../src/runtime/tcp_conn.ts";
-import { secureClientSide, TlsConn } from "../../src/runtime/tls_conn.ts";
+import { refuseClientSide, secureClientSide, TlsConn } from "../../src/runtime/tls_conn.ts";
 import { makeSelfSigned } from "../support/certificates.ts";
 
 const { certPem: cert, keyPem: key } = makeSelfSigned({ names: ["localhost"] });
@@ -64,6 +64,25 @@ Deno.test("secureClientSide tells a client that it refuses why, in an alert, and
   // A fatal handshake_failure (RFC 8446 §6.2).
   assertEquals(received, [21, 3, 3, 0, 2, 2, 40]);
   close();
+});
+
+Deno.test("refuseClientSide tells the fault, sends an alert and leaves no connection open", async () => {
+  const refused = Promise.withResolvers<TransportFault>();
+  const closed = Promise.withResolvers<void>();
+  const fault: TransportFault = { kind: "tls", code: "ca_expired", detail: "" };
+  const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
+    const conn = TcpConn.accepted(socket);
+    conn.socket.once("close", () => closed.resolve());
+    refuseClientSide(conn, fault, { secured: () => {}, failed: refused.resolve });
+  });
+  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+  const received: number[] = [];
+  const socket = net.connect((server.address() as net.AddressInfo).port, "127.0.0.1");
+  socket.on("data", (data: Uint8Array) => received.push(...data));
+  assertEquals(await refused.promise, fault);
+  await closed.promise;
+  assertEquals(received, [21, 3, 3, 0, 2, 2, 40]);
+  server.close();
 });
 
 Deno.test("TlsConn tells of a reset while its writes wait for a client that does not read", async () => {
