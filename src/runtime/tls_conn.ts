@@ -19,6 +19,12 @@ class Feed extends Duplex implements ConnHandler {
   written = false;
   /** Told of a transport fault at once: a TLSSocket with a write under way would keep it to itself. */
   onLost: (error: Error) => void = () => {};
+  /** The transport has ended, and whatever TLS makes of it has been made. */
+  onEnded: () => void = () => {};
+  #begun = false;
+  /** What came before the beginning, and so after what was read before. */
+  #early: Uint8Array[] = [];
+  #endedEarly = false;
   #writeDone: (() => void) | null = null;
 
   constructor(private readonly conn: Conn) {
@@ -29,11 +35,19 @@ class Feed extends Duplex implements ConnHandler {
   /** Starts with what was read before. */
   begin(preread: Uint8Array): void {
     if (this.destroyed) return;
+    this.#begun = true;
     if (preread.length > 0) this.push(preread);
+    for (const data of this.#early) this.push(data);
+    this.#early = [];
     this.conn.setReading(true);
+    if (this.#endedEarly) this.onEnd();
   }
 
   onData(data: Uint8Array): void {
+    if (!this.#begun) {
+      this.#early.push(data.slice());
+      return;
+    }
     this.push(data);
     // While the TLSSocket flows it has taken the ciphertext by now; otherwise it waits in the stream.
     if (this.readableLength > 0) keepRead(data);
@@ -44,9 +58,14 @@ class Feed extends Duplex implements ConnHandler {
    * shows at the TLSSocket some ticks later; if none does, the peer or somebody between cut TLS off.
    */
   onEnd(): void {
+    if (!this.#begun) {
+      this.#endedEarly = true;
+      return;
+    }
     setImmediate(() => {
       this.transportEnded = true;
       if (!this.destroyed) this.push(null);
+      setImmediate(() => this.onEnded());
     });
   }
 
@@ -179,6 +198,8 @@ function handshake(
   const closed = () =>
     fail(Object.assign(new Error("The peer closed during the TLS handshake"), { code: "ECONNRESET" }));
   socket.on("close", closed);
+  // In the server's role the runtime would wait on.
+  feed.onEnded = closed;
   socket.once(securedEvent, () => {
     if (settled) return;
     const more = extra(socket);

@@ -66,6 +66,42 @@ Deno.test("secureClientSide tells a client that it refuses why, in an alert, and
   close();
 });
 
+Deno.test("secureClientSide fails at once when the client ends in the middle of its handshake", async () => {
+  const { conn, close } = await secureOne(new Uint8Array(0), (port) => {
+    const socket = net.connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+    socket.end(oldHello().subarray(0, 20));
+    return socket;
+  });
+  if (conn instanceof TlsConn) throw new Error("half a hello was accepted");
+  assertEquals([conn.kind, conn.code], ["reset", "ECONNRESET"]);
+  close();
+});
+
+Deno.test("secureClientSide puts what is read while it begins behind what was read before", async () => {
+  const { promise, resolve } = Promise.withResolvers<TlsConn | TransportFault>();
+  const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
+    const conn = TcpConn.accepted(socket);
+    conn.handler = {
+      ...IGNORE_EVENTS,
+      onData: (data) => {
+        const preread = data.slice(0, 100);
+        const options = { context, alpn: [], preread, certCache: "miss" } as const;
+        secureClientSide(conn, options, { secured: resolve, failed: resolve });
+        conn.handler.onData(data.subarray(100));
+      },
+    };
+  });
+  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+  const { port } = server.address() as net.AddressInfo;
+  const socket = tls.connect({ port, host: "127.0.0.1", rejectUnauthorized: false });
+  socket.on("error", () => {});
+  const conn = await promise;
+  if (!(conn instanceof TlsConn)) throw new Error(`The handshake failed: ${conn.detail}`);
+  conn.destroy();
+  socket.destroy();
+  server.close();
+});
+
 Deno.test("refuseClientSide tells the fault, sends an alert and leaves no connection open", async () => {
   const refused = Promise.withResolvers<TransportFault>();
   const closed = Promise.withResolvers<void>();
