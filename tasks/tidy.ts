@@ -64,7 +64,6 @@ const WITHOUT_TEST: { readonly [path: string]: string } = {
   "src/runtime/accepted_socket.ts": "tests/integration, over real sockets",
   "src/runtime/dialer.ts": "tests/integration, over real sockets",
   "src/runtime/library.ts": "tests/integration/library_test.ts",
-  "src/runtime/listener.ts": "tests/integration, over real sockets",
   "src/runtime/proxy.ts": "tests/integration, over real sockets",
   "src/runtime/server_tls.ts": "tests/integration, over real sockets",
 };
