@@ -170,8 +170,10 @@ export class Http1Relay {
   received(side: Side, data: Uint8Array, now: Instant): void {
     this.#now = now;
     this.#lastActivity = now;
-    if (side === "client") this.#fromClient(data);
-    else this.#fromServer(data);
+    if (side === "server") this.#fromServer(data);
+    // Reads under way when the client was paused wait behind what is held: they must not overtake it.
+    else if (this.#held.length > 0) this.#hold(data);
+    else this.#fromClient(data);
     this.#flush();
   }
 

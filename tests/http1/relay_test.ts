@@ -90,6 +90,18 @@ Deno.test("Http1Relay forwards pipelined requests and their responses byte for b
   }
 });
 
+Deno.test("Http1Relay keeps pipelined requests in order when more come while some are held", () => {
+  const requests = Array.from({ length: 80 }, (_, n) => `GET /${n} HTTP/1.1\r\nHost: a.test\r\n\r\n`);
+  const { toServer } = run([
+    ["client", latin1(requests.slice(0, 70).join(""))],
+    ["server", latin1(OK.repeat(10))],
+    // Read before the pause took hold.
+    ["client", latin1(requests.slice(70).join(""))],
+    ["server", latin1(OK.repeat(60))],
+  ]);
+  assertEquals(toServer, requests.join(""));
+});
+
 Deno.test("Http1Relay gives the same bytes and events for any cut of requests and responses", () => {
   const message = fc.constantFrom([GET, OK], [POST, CHUNKED], [GET, CHUNKED], [POST, OK]);
   fc.assert(fc.property(
