@@ -3,6 +3,7 @@ import type { LoggedEvent } from "../core/event.ts";
 import type { Action, Decision, Question } from "../core/session.ts";
 import { DIRECTORY_VARIABLES, type Environment } from "./config/directories.ts";
 import { settingsFromValues } from "./config/load.ts";
+import { ACTIONS } from "./config/schema.ts";
 import { EventStream } from "./event_stream.ts";
 import { startProxy } from "./proxy.ts";
 import type { Notice, ProxyCounters, ProxyEnd } from "./running_proxy.ts";
@@ -87,8 +88,17 @@ export async function startMitm(options: MitmOptions = {}): Promise<MitmProxy> {
   };
 }
 
-/** A bare action is the caller's own override of the rules. */
+/**
+ * A bare action is the caller's own override of the rules. What is no action throws, which ends the flow: a
+ * program without types that misspells `block` must not let everything through.
+ */
 function asDecision(answer: Action | Decision): Decision {
+  const action: unknown = typeof answer === "string" ? answer : answer?.action;
+  if (!ACTIONS.some((known) => known === action)) {
+    throw new TypeError(
+      `The policy function gave the action ${JSON.stringify(action)}; allowed are ${ACTIONS.join(", ")}`,
+    );
+  }
   return typeof answer === "string" ? { action: answer, reason: "override", ruleId: null } : answer;
 }
 

@@ -1,5 +1,5 @@
-import { assertEquals, assertRejects } from "@std/assert";
-import { type Question, StartError, startMitm } from "../../mod.ts";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { type Action, type Question, StartError, startMitm } from "../../mod.ts";
 import { startHttpOrigin } from "../support/origin.ts";
 import { withProxy } from "../support/proxy.ts";
 
@@ -81,6 +81,25 @@ Deno.test("events() gives every event in order and ends with the proxy", async (
     "exchange_completed",
     "stream_closed",
   ]);
+  await origin.close();
+  await Deno.remove(state, { recursive: true });
+});
+
+Deno.test("a policy function that answers what is no action ends its flow: nothing is dialled on a misspelling", async () => {
+  const origin = await startHttpOrigin();
+  const state = await Deno.makeTempDir();
+  for (const answer of ["deny", "Block", undefined, {}, { action: "deny" }]) {
+    const notices: string[] = [];
+    await using mitm = await startMitm({
+      settings: { listen: ["127.0.0.1:0"], state_dir: state },
+      policy: () => answer as unknown as Action,
+      onNotice: ({ message }) => notices.push(message),
+    });
+    await fetchThrough(mitm.listen[0]!, `CONNECT ${origin.authority} HTTP/1.1\r\n\r\n`);
+    assertEquals(mitm.counters.bugs, 1, JSON.stringify(answer));
+    assert(notices.some((notice) => notice.includes("allowed are intercept, tunnel, block")), notices.join());
+  }
+  assertEquals(origin.connections(), 0);
   await origin.close();
   await Deno.remove(state, { recursive: true });
 });
