@@ -46,15 +46,27 @@ export function exchanges(planner: Planner): FlowPlan {
   }
   const natural = plans.flatMap((plan) => plan.turns);
   const isPipelined = plans.every((plan) => plan.canBePipelined) && random.chance(0.3);
+  const last = plans.at(-1)!;
+  const [asks, ...answered] = last.turns;
+  // A client may end while it still reads the last response.
+  const endsEarly = last.isLast && random.chance(0.4);
   const clientTurns = isPipelined
     ? [...natural.filter((turn) => turn.by === "client"), ...natural.filter((turn) => turn.by !== "client")]
+    : endsEarly
+    ? [
+      ...plans.slice(0, -1).flatMap((plan) => plan.turns),
+      asks!,
+      pauses("client", random.between(1, 500)),
+      ends("client"),
+      ...answered,
+    ]
     : natural;
   return httpFlow(planner, places, {
     name: `exchanges over ${transport}${isPipelined ? ", pipelined" : ""}`,
     turns: natural,
     clientTurns,
     exchanges: plans,
-    farewell: plans.at(-1)!.isLast ? random.pick(["ends", "waits"]) : "ends",
+    farewell: last.isLast ? random.pick(["ends", "waits"]) : "ends",
     reasons: ["complete"],
     // Plain requests that policy tunnels are carried without events.
     actions: transport === "forward" && random.chance(0.3) ? [[places.hosts[0]!, "tunnel"]] : [],

@@ -72,7 +72,7 @@ export function chooseOptions(seed: number): SimOptions {
       drainMs: random.pick([500, 5_000]),
     },
     captureBytes: random.pick([0, 100, 20_000, 1 << 20]),
-    flowBufferBytes: random.pick([65_536, 1 << 20]),
+    flowBufferBytes: random.pick([20_000, 65_536, 1 << 20]),
     maxInFlightBytes: faults.has("small_budget") ? random.pick([20_000, 100_000]) : MUCH_BUDGET,
     maxFlows: faults.has("few_flows") ? random.between(1, 3) : MANY_FLOWS,
   };

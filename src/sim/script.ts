@@ -125,11 +125,10 @@ export class Peer implements ConnHandler {
     let checked = 0;
     for (;;) {
       const available = Math.min(this.#length, expected.length);
-      for (; checked < available; checked++) {
-        const octet = this.#read[this.#start + checked]!;
-        if (octet === expected[checked]) continue;
-        yield* this.#unexpected(checked, expected);
-      }
+      const read = this.#read;
+      const start = this.#start;
+      while (checked < available && read[start + checked] === expected[checked]) checked++;
+      if (checked < available) yield* this.#unexpected(checked, expected);
       if (checked === expected.length) {
         this.#skip(checked);
         return;
@@ -179,7 +178,9 @@ export class Peer implements ConnHandler {
 
   /** Reads an answer of the proxy itself; its status is the result. */
   *expectAnswer(options: { readonly toHead?: boolean } = {}): Script<number> {
-    yield () => this.ended || this.wasReset || this.#answerLength(options.toHead ?? false) !== null;
+    const isOther = () => this.#unreadText().includes("\r\n\r\n") && !ANSWER.test(this.#unreadText());
+    yield () =>
+      this.ended || this.wasReset || isOther() || this.#answerLength(options.toHead ?? false) !== null;
     const length = this.#answerLength(options.toHead ?? false);
     if (length !== null) {
       const status = Number(this.#unreadText().slice(ANSWER_PREFIX.length, ANSWER_PREFIX.length + 3));
@@ -187,7 +188,7 @@ export class Peer implements ConnHandler {
       return status;
     }
     const found = this.#unreadText();
-    if (mayBeAnswer(found)) {
+    if (mayBeAnswer(found) && !isOther()) {
       throw new Deviation(this.wasReset ? "reset" : "ended", "instead of an answer of the proxy");
     }
     throw new Deviation("mismatch", `no answer of the proxy: ${JSON.stringify(found.slice(0, 60))}`);

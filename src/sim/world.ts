@@ -371,7 +371,9 @@ export class SimWorld implements World {
   ): void {
     const { random } = flow;
     const { peer } = conn;
-    if (!this.#calm && link.conditions.capacityBytes === SIP_BYTES) peer.sipEveryMs = random.between(50, 400);
+    if (!this.#calm && link.conditions.capacityBytes === SIP_BYTES) {
+      peer.sipEveryMs = random.pick([50, 200, 400]);
+    }
     const happens = (fault: Fault) => !this.#calm && flow.faults.has(fault) && random.chance(0.4);
     if (happens("break")) link.breakAfterBytes = random.below(random.pick([500, 5_000, 50_000]));
     if (happens("late_data")) conn.end.lateData = random.bytes(random.between(1, 50));
