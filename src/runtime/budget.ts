@@ -1,7 +1,7 @@
 /**
  * The process's budget of bytes in flight (`limits.max_in_flight_bytes`): everything a flow holds or
- * has written and the kernel has not taken. While it is exceeded no flow is read, so what is there
- * can only become less.
+ * has written and the kernel has not taken. While it is exceeded a flow that holds any of it is not read,
+ * so what is there grows by at most one read for each other flow.
  */
 export class InFlightBudget {
   #bytes = 0;

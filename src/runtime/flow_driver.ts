@@ -427,8 +427,12 @@ export class FlowDriver implements Effects, DeadlineOwner {
     }
   }
 
+  /**
+   * A flow that holds nothing goes on: it is not what exceeds the budget, and readers that have stalled must not
+   * starve those that read. What it takes in becomes its own to let go of before it takes more.
+   */
   #overBudget(): boolean {
-    if (!this.world.budget.exceeded) return false;
+    if (!this.world.budget.exceeded || this.#counted === 0) return false;
     if (!this.#waiting) {
       this.#waiting = true;
       this.world.budget.wait(this.#wake);

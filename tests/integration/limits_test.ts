@@ -220,3 +220,31 @@ Deno.test("500 short connections at once leave nothing behind", async () => {
   });
   await origin.close();
 });
+
+Deno.test("clients that stopped reading and fill limits.max_in_flight_bytes leave a good one answered", async () => {
+  const origin = await startHttpOrigin();
+  const flooding = await startRawOrigin(async (connection) => {
+    await connection.readThrough("\r\n\r\n");
+    await connection.write("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
+    const block = new Uint8Array(65_536);
+    while (!connection.socket.destroyed) await connection.write(block);
+  });
+  await withProxy({ settings: { limits: { max_in_flight_bytes: "1MiB" } } }, async (proxy) => {
+    const stalled = await Promise.all(Array.from({ length: 60 }, async () => {
+      const client = await proxy.connect();
+      client.socket.pause();
+      await client.write(get(`http://${flooding.authority}/`, flooding.authority));
+      return client;
+    }));
+    // The budget is exceeded when the readers that are there have filled it.
+    while (proxy.mitm.counters.inFlightBytes <= 1024 * 1024) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    const good = await proxy.connect();
+    await good.write(get(`${origin.url}/bytes/300000`, origin.authority));
+    assertEquals(await status(good), 200);
+    assertEquals(sha256Hex(await good.readExactly(300_000)), sha256Hex(patternBytes(300_000)));
+    for (const client of stalled) client.socket.destroy();
+  });
+  for (const one of [origin, flooding]) await one.close();
+});

@@ -130,20 +130,23 @@ Deno.test("FlowDriver does not read a side while the other side is congested", (
   assertEquals([client.reading, server.reading], [true, true]);
 });
 
-Deno.test("FlowDriver stops all flows above limits.max_in_flight_bytes and wakes them below", () => {
+Deno.test("above limits.max_in_flight_bytes flows that hold any of it are not read, and others are", () => {
   const budget = new InFlightBudget(100);
   const first = flow({ budget });
   const second = flow({ budget });
-  first.client.handler.onData(new Uint8Array(100));
-  second.client.handler.onData(new Uint8Array(0));
-  assertEquals([first.client.reading, second.client.reading], [true, true]);
-  first.client.handler.onData(new Uint8Array(1));
-  second.client.handler.onData(new Uint8Array(0));
-  assertEquals([first.client.reading, second.client.reading], [false, false]);
-  first.server.pendingBytes = 0;
-  first.server.handler.onDrain();
-  assertEquals(budget.bytes, 0);
-  assertEquals([first.client.reading, second.client.reading], [true, true]);
+  const third = flow({ budget });
+  const reading = () => [first.client.reading, second.client.reading, third.client.reading];
+  first.client.handler.onData(new Uint8Array(90));
+  second.client.handler.onData(new Uint8Array(10));
+  assertEquals(reading(), [true, true, true]);
+  second.client.handler.onData(new Uint8Array(1));
+  first.client.handler.onData(new Uint8Array(0));
+  third.client.handler.onData(new Uint8Array(0));
+  assertEquals(reading(), [false, false, true]);
+  second.server.pendingBytes = 0;
+  second.server.handler.onDrain();
+  assertEquals(budget.bytes, 90);
+  assertEquals(reading(), [true, true, true]);
 });
 
 Deno.test("FlowDriver does not read while the event log is full, and goes on when it wakes", () => {
