@@ -9,12 +9,25 @@ type FieldLine = readonly [name: string, value: string];
 /** `names` are in lower case. Values are latin-1, so a value's length is its number of bytes. */
 export function redactFields(fields: readonly FieldLine[], names: ReadonlySet<string>): readonly FieldLine[] {
   if (names.size === 0) return fields;
+  const lengths = lengthsOf(names);
   let redacted: FieldLine[] | null = null;
   for (let index = 0; index < fields.length; index++) {
     const [name, value] = fields[index]!;
-    if (!names.has(name.toLowerCase())) continue;
+    if (!lengths.has(name.length) || !names.has(name.toLowerCase())) continue;
     redacted ??= fields.slice();
     redacted[index] = [name, `[redacted ${value.length} bytes]`];
   }
   return redacted ?? fields;
+}
+
+/** Most fields are told apart by their length alone, which spares them a lower-case copy. */
+const LENGTHS = new WeakMap<ReadonlySet<string>, ReadonlySet<number>>();
+
+function lengthsOf(names: ReadonlySet<string>): ReadonlySet<number> {
+  let lengths = LENGTHS.get(names);
+  if (lengths === undefined) {
+    lengths = new Set([...names].map(({ length }) => length));
+    LENGTHS.set(names, lengths);
+  }
+  return lengths;
 }

@@ -112,6 +112,7 @@ export interface TlsCallbacks {
 export class TlsConn implements Conn {
   handler: ConnHandler = IGNORE_EVENTS;
   #congested = false;
+  #destroying = false;
   #faulted = false;
   #ended = false;
 
@@ -162,7 +163,13 @@ export class TlsConn implements Conn {
     this.socket.destroy();
   }
 
+  /** After `end`, once the end of TLS is out; called again, at once. */
   destroy(): void {
+    if (!this.#destroying && this.socket.writableEnded && !this.socket.writableFinished) {
+      this.#destroying = true;
+      this.socket.once("finish", () => this.destroy());
+      return;
+    }
     this.raw.destroy();
     this.socket.destroy();
   }
