@@ -10,6 +10,7 @@ import type { Secured, TransportFault } from "../core/session.ts";
 import { type Conn, type ConnHandler, IGNORE_EVENTS } from "./conn.ts";
 import { tlsFault } from "./faults.ts";
 import { keepRead } from "./read_buffer.ts";
+import { checkIdentity } from "./server_identity.ts";
 import { catchUnreadableCertificate } from "./unreadable_certificate.ts";
 
 /** The ciphertext side of a TLSSocket: a stream over a `Conn`. */
@@ -317,14 +318,13 @@ export function secureServerSide(
     {
       socket: feed,
       secureContext: options.context,
-      ...(options.sendSni ? { host: options.host, servername: isIp ? "" : options.host } : {
-        // The runtime sends any name it is given; an address goes without SNI (RFC 6066 §3), and the
-        // name is verified all the same.
-        host: UNSENT_ADDRESS,
-        servername: "",
-        checkServerIdentity: (_host: string, certificate: tls.PeerCertificate) =>
-          tls.checkServerIdentity(options.host, certificate),
-      }),
+      // The runtime sends any name it is given; an address goes without SNI (RFC 6066 §3), and the name is
+      // verified all the same.
+      ...(options.sendSni
+        ? { host: options.host, servername: isIp ? "" : options.host }
+        : { host: UNSENT_ADDRESS, servername: "" }),
+      checkServerIdentity: (_host: string, certificate: tls.PeerCertificate) =>
+        checkIdentity(options.host, certificate),
       rejectUnauthorized: true,
       allowHalfOpen: true,
       ...(options.alpn.length === 0 ? {} : { ALPNProtocols: [...options.alpn] }),
