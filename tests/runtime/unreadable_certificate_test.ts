@@ -1,10 +1,30 @@
 import { assert, assertEquals } from "@std/assert";
+import { EventEmitter } from "node:events";
+import type { TLSSocket } from "node:tls";
+import { catchUnreadableCertificate } from "../../src/runtime/unreadable_certificate.ts";
 import { makeAuthority } from "../support/certificates.ts";
 import { startHttpOrigin } from "../support/origin.ts";
 import { withProxy } from "../support/proxy.ts";
 
 const authority = makeAuthority();
 const certificate = authority.issue({ names: ["localhost"] });
+
+Deno.test("catchUnreadableCertificate tells what the end of a handshake would throw, and nothing else", () => {
+  const socket = new EventEmitter();
+  let broken = false;
+  socket.on("secure", () => {
+    if (broken) throw new Error("no such length");
+  });
+  const told: string[] = [];
+  catchUnreadableCertificate(
+    socket as unknown as TLSSocket,
+    ({ code, message }) => told.push(`${code} ${message}`),
+  );
+  socket.emit("secure");
+  broken = true;
+  socket.emit("secure");
+  assertEquals(told, ["CERT_REJECTED the server sent a certificate that cannot be read: no such length"]);
+});
 
 Deno.test("a certificate that cannot be read, behind a good or a bad one, is a failed handshake and nothing worse", async () => {
   const unreadable = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
