@@ -9,9 +9,13 @@ import type { Notice } from "../runtime/running_proxy.ts";
 /** More are only counted: a peer that knows how could fill the disk that the notices go to. */
 export const REPORTED_BUGS_MAX = 100;
 const STACK_CHARACTERS_MAX = 4_000;
+/** What an exception has interrupted for good is not heard of again; what goes on all the same is over by then. */
+const PATIENCE_MS = 1_000;
 
 export interface BugWatch {
   readonly count: number;
+  /** Gives what `work` gives; where it does not end soon after the first such exception, that is why it fails. */
+  during<T>(work: Promise<T>): Promise<T>;
   /** Stops watching, and says how many there were where not all were reported. Called before the last line. */
   end(): void;
 }
@@ -19,8 +23,9 @@ export interface BugWatch {
 /** Keeps the process alive through exceptions and rejections that reach the top. */
 export function watchForBugs(notify: (notice: Notice) => void): BugWatch {
   let count = 0;
+  const first = Promise.withResolvers<unknown>();
   const report = (error: unknown) => {
-    count++;
+    if (++count === 1) first.resolve(error);
     if (count > REPORTED_BUGS_MAX) return;
     const last = count === REPORTED_BUGS_MAX ? "\nfurther ones are only counted" : "";
     const message = `this is a bug in soth-mitm, which goes on; please report it: ${describe(error)}${last}`;
@@ -39,6 +44,13 @@ export function watchForBugs(notify: (notice: Notice) => void): BugWatch {
   return {
     get count() {
       return count;
+    },
+    during(work) {
+      const interrupted = first.promise.then(async (error) => {
+        await new Promise((resolve) => setTimeout(resolve, PATIENCE_MS));
+        throw error;
+      });
+      return Promise.race([work, interrupted]);
     },
     end() {
       globalThis.removeEventListener("error", onError);

@@ -40,7 +40,7 @@ export async function runCommand(args: readonly string[], world: World): Promise
   const forget = onSignals(stopSignals(world.platform), (signal) => requests.receive(signal));
   const bugs = watchForBugs(reporter.notice);
   try {
-    const { proxy, settings, linesShown } = await launch({ parsed, reporter, world });
+    const { proxy, settings, linesShown } = await bugs.during(launch({ parsed, reporter, world }));
     finish = () => {
       if (reporter.talkative) reporter.say("\nfinishing what is under way; Ctrl-C again ends it at once\n");
       void proxy.stop();

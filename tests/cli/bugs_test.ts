@@ -53,3 +53,14 @@ Deno.test("watchForBugs says nothing at the end where all was reported", () => {
   watch.end();
   assertEquals(messages.length, REPORTED_BUGS_MAX);
 });
+
+Deno.test("during gives what its work gives, and fails with an exception that left the work without an end", async () => {
+  const bugs = watchForBugs(() => {});
+  assertEquals(await bugs.during(Promise.resolve(7)), 7);
+  const failure = bugs.during(new Promise<never>(() => {})).then(() => null, (error) => error.message);
+  queueMicrotask(() => {
+    throw new Error("from nowhere");
+  });
+  assertEquals(await failure, "from nowhere");
+  bugs.end();
+});
