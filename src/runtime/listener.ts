@@ -2,7 +2,7 @@
  * Accepts connections on TCP and Unix sockets.
  *
  * When the process runs out of descriptors, the runtime's server stops accepting for good and says
- * nothing. So the listener does not let it come so far: near the descriptor limit (known on Linux)
+ * nothing. So the listener does not let it come so far: near the descriptor limit (`descriptors.ts`)
  * or when a dial has failed for want of one, it stops listening, and listens again when enough
  * connections are gone.
  */
