@@ -94,7 +94,9 @@ export class FlowDriver implements Effects, DeadlineOwner {
   #busy = false;
   /** When the input that is being handled came. */
   #now: Instant = 0;
+  /** All of the flow's bytes in flight, and those of them that its session holds. */
   #counted = 0;
+  #held = 0;
   #waiting = false;
   #gone = false;
   #leaving: readonly Leaving[] = [];
@@ -405,8 +407,8 @@ export class FlowDriver implements Effects, DeadlineOwner {
   }
 
   #settleBudget(): void {
-    const held = this.closed ? 0 : this.session.heldBytes;
-    let total = held + (this.#client.conn?.pendingBytes ?? 0) + (this.#server.conn?.pendingBytes ?? 0);
+    this.#held = this.closed ? 0 : this.session.heldBytes;
+    let total = this.#held + (this.#client.conn?.pendingBytes ?? 0) + (this.#server.conn?.pendingBytes ?? 0);
     for (const { conn } of this.#leaving) total += conn.pendingBytes;
     if (total === this.#counted) return;
     const delta = total - this.#counted;
@@ -415,14 +417,19 @@ export class FlowDriver implements Effects, DeadlineOwner {
   }
 
   #gate(): void {
-    const overBytes = this.#overBudget() || this.#counted > this.world.flowBufferBytes;
+    const overBudget = this.#overBudget();
+    const overBytes = overBudget || this.#counted > this.world.flowBufferBytes;
     if (overBytes && (flushesUnheard(this.#client) || flushesUnheard(this.#server))) {
       this.#setDeadline(RECHECK, addMilliseconds(this.world.now(), RECHECK_MS));
     }
-    const full = overBytes || this.world.logFull(this.#wake);
+    // What a client has sent ahead waits for the server's answer: it must not keep the server from being read.
+    const pending = this.#counted - this.#held;
+    const serverOver = (overBudget && pending > 0) || pending > this.world.flowBufferBytes;
+    const logFull = this.world.logFull(this.#wake);
     for (const side of SIDES) {
       const state = this.#side(side);
       if (state.conn === null) continue;
+      const full = logFull || (side === "client" ? overBytes : serverOver);
       state.conn.setReading(!full && !state.paused && !(this.#side(opposite(side)).conn?.congested ?? false));
     }
   }

@@ -120,6 +120,17 @@ Deno.test("FlowDriver counts what the session holds against the flow's budget", 
   assertEquals(client.reading, false);
 });
 
+Deno.test("what a client has sent ahead does not keep its server from being read", () => {
+  for (const limits of [{ flowBufferBytes: 100 }, { budgetBytes: 100 }]) {
+    const { client, server, session } = flow(limits);
+    session.onReceived = () => session.heldBytes = 101;
+    client.handler.onData(new Uint8Array(0));
+    assertEquals([client.reading, server.reading], [false, true]);
+    server.handler.onData(new Uint8Array("budgetBytes" in limits ? 1 : 101));
+    assertEquals([client.reading, server.reading], [false, false]);
+  }
+});
+
 Deno.test("FlowDriver does not read a side while the other side is congested", () => {
   const { client, server } = flow();
   server.congested = true;
