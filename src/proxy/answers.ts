@@ -4,6 +4,7 @@ import { unreachable } from "../core/assert.ts";
 import type { CloseReason } from "../core/close_reason.ts";
 import type { TransportFault } from "../core/session.ts";
 import type { Answer } from "../http1/answer.ts";
+import type { Http1Error } from "../http1/errors.ts";
 
 export const BLOCKED_CODE = "blocked";
 
@@ -28,6 +29,12 @@ export function tooManyFlowsAnswer(maxFlows: number): Answer {
 
 export function badRequestAnswer(code: string, detail: string): Answer {
   return { status: 400, code, detail, proxyError: "http_request_error" };
+}
+
+/** For a head that could not be read: 431 where it is over a limit, else 400. */
+export function badHeadAnswer({ code, detail }: Http1Error): Answer {
+  const answer = badRequestAnswer(code, detail);
+  return code === "head_too_large" || code === "too_many_fields" ? { ...answer, status: 431 } : answer;
 }
 
 /** A dial that failed: what the client is told, and how the flow ends. */

@@ -519,10 +519,9 @@ export class ProxySession implements Session {
 
   #connectFailed(error: Http1Error): void {
     this.#record(connectParseFailedEvent(error.code, error.detail));
-    const tooLarge = error.code === "head_too_large" || error.code === "too_many_fields";
-    const answer = badRequestAnswer(error.code, error.detail);
-    this.#sendAnswer(tooLarge ? { ...answer, status: 431 } : answer);
-    this.#close(tooLarge ? "limit_exceeded" : "connect_parse_failed", error.detail);
+    const answer = badHeadAnswer(error);
+    this.#sendAnswer(answer);
+    this.#close(answer.status === 431 ? "limit_exceeded" : "connect_parse_failed", error.detail);
   }
 
   #headTimeout(): void {
@@ -789,7 +788,8 @@ export class ProxySession implements Session {
     const read = this.#headReader!.push(data, 0);
     if (read.type === "more") return;
     const { answer, detail } = this.#handshakes!.refusal!;
-    this.#sendAnswer(read.type === "error" ? badRequestAnswer(read.code, read.detail) : answer);
+    if (read.type === "error") this.#sendAnswer(badHeadAnswer(read));
+    else this.effects.send("client", encodeAnswer(answer, { close: true, method: methodOf(read.bytes) }));
     this.#close("tls_handshake_failed", detail);
   }
 
@@ -924,6 +924,11 @@ function connectLikeness(bytes: Uint8Array): Likeness {
   }
   if (bytes.length <= CONNECT.length) return "more";
   return isConnect(bytes) ? "yes" : "no";
+}
+
+/** The method of a head that is whole, for an answer that does not need the rest of it. */
+function methodOf(head: Uint8Array): string {
+  return String.fromCharCode(...head.subarray(0, Math.max(0, head.indexOf(0x20))));
 }
 
 function isIpAddress(host: string): boolean {

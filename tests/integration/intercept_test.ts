@@ -339,3 +339,20 @@ Deno.test("tls.profile strict speaks TLS 1.3 alone, on either side", async () =>
   );
   for (const one of [old, origin]) await one.close();
 });
+
+Deno.test("the refusal inside TLS answers HEAD without a body, and a head that is too large with 431", async () => {
+  const origin = await startHttpOrigin({ certificate: makeSelfSigned({ names: ["localhost"] }) });
+  await withTrust((trust) =>
+    withProxy({ settings: { ...trust, http: { max_head_bytes: 1024 } } }, async (proxy) => {
+      const target = `localhost:${origin.port}`;
+      const head = await proxy.tls(target);
+      await head.write("HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+      assert((await head.readThrough("\r\n\r\n")).startsWith("HTTP/1.1 502"));
+      assertEquals((await head.readAll()).length, 0);
+      const large = await proxy.tls(target);
+      await large.write(`GET / HTTP/1.1\r\nX: ${"a".repeat(2000)}\r\n\r\n`);
+      assert((await large.readThrough("\r\n\r\n")).startsWith("HTTP/1.1 431"));
+    })
+  );
+  await origin.close();
+});
