@@ -23,7 +23,7 @@ import { normalizeTlsFailure } from "../tls/failure.ts";
 import { ja3, ja4 } from "../tls/fingerprint.ts";
 import { isHttp2Preface, type Likeness, looksLikeHttp } from "../tls/sniff.ts";
 import {
-  badRequestAnswer,
+  badHeadAnswer,
   blockedAnswer,
   dialFailure,
   serverTlsFailure,
