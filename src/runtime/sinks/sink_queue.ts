@@ -6,7 +6,7 @@
 import { type Batch, explainFault, type Sink, SinkWriteError } from "./sink.ts";
 
 /** Long enough that a write serves many events, short enough that nobody who follows the log notices. */
-const BATCH_DELAY_MS = 20;
+const BATCH_DELAY_MS = 5;
 /** A batch of this size does not wait, and none is much larger: encoding one holds up everything else. */
 const BATCH_CHARACTERS = 256 << 10;
 
