@@ -139,7 +139,8 @@ export class ProxySession implements Session {
   }
 
   get heldBytes(): number {
-    return this.#held.client.length + this.#held.server.length + this.#headBytes +
+    const hello = this.#helloReader?.bytes ?? this.#handshakes?.preread ?? NOTHING;
+    return this.#held.client.length + this.#held.server.length + this.#headBytes + hello.length +
       (this.#relay?.heldBytes ?? 0);
   }
 

@@ -14,6 +14,7 @@ import {
   reset,
   send,
 } from "../support/playbook.ts";
+import { clientHello } from "../tls/hello_builder.ts";
 import {
   CONNECT_MS,
   ESTABLISHED,
@@ -319,6 +320,22 @@ Deno.test("ProxySession counts what it holds back, and lets go of it at the end"
   made.received("client", new TextEncoder().encode(`${HEAD.slice(20)}ahead`), 1);
   assertEquals(made.heldBytes, 5);
   assertEquals(made.state.phase, "deciding");
-  made.abort(2);
+  made.decided(1, { action: "intercept", reason: "default", ruleId: null }, 2);
+  made.opened(3);
+  assertEquals([made.state.phase, made.heldBytes], ["peeking", 5]);
+  made.abort(4);
   assertEquals([made.heldBytes, made.state.illegal], [0, 0]);
+
+  const peeking: ProxySession = session()(effects);
+  peeking.begin(0);
+  peeking.received("client", new TextEncoder().encode(HEAD), 1);
+  peeking.decided(1, { action: "intercept", reason: "default", ruleId: null }, 2);
+  peeking.opened(3);
+  const hello = clientHello();
+  peeking.received("client", hello.subarray(0, 30), 4);
+  assertEquals(peeking.heldBytes, 30);
+  peeking.received("client", hello.subarray(30), 5);
+  assertEquals(peeking.heldBytes, hello.length);
+  peeking.abort(6);
+  assertEquals([peeking.heldBytes, peeking.state.illegal], [0, 0]);
 });
