@@ -48,17 +48,39 @@ export function encodeEventTail(
   context: FlowContext,
   event: FlowEvent,
 ): string {
-  const host = context.serverHost;
-  return ',"flow_id":' + encodeString(context.flowId) +
-    ',"flow_sequence_id":' + flowSequenceId +
+  const flow = encodedFlow(context);
+  return flow.id + flowSequenceId +
     ',"time_ns":' + timeNs +
     ',"kind":"' + event.kind +
     '","protocol":"' + event.protocol +
     '","stream_key":' + encodeString(event.streamKey) +
-    ',"client_addr":' + encodeString(context.clientAddr) +
-    ',"server_host":' + (host === null ? "null" : encodeString(host)) +
-    ',"server_port":' + context.serverPort +
-    ',"attributes":' + encodeAttributes(event.attributes) + "}\n";
+    flow.peers + encodeAttributes(event.attributes) + "}\n";
+}
+
+/** What the envelopes of a flow have in common, as text: it changes only with the server. */
+interface EncodedFlow {
+  readonly serverHost: string | null;
+  readonly serverPort: number;
+  readonly id: string;
+  readonly peers: string;
+}
+
+const ENCODED_FLOWS = new WeakMap<FlowContext, EncodedFlow>();
+
+function encodedFlow(context: FlowContext): EncodedFlow {
+  const { serverHost, serverPort } = context;
+  const known = ENCODED_FLOWS.get(context);
+  if (known !== undefined && known.serverHost === serverHost && known.serverPort === serverPort) return known;
+  const encoded: EncodedFlow = {
+    serverHost,
+    serverPort,
+    id: ',"flow_id":' + encodeString(context.flowId) + ',"flow_sequence_id":',
+    peers: ',"client_addr":' + encodeString(context.clientAddr) +
+      ',"server_host":' + (serverHost === null ? "null" : encodeString(serverHost)) +
+      ',"server_port":' + serverPort + ',"attributes":',
+  };
+  ENCODED_FLOWS.set(context, encoded);
+  return encoded;
 }
 
 /** A line is this, the sequence id, and the tail. */
