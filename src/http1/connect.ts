@@ -11,7 +11,8 @@
  */
 import type { Authority } from "../core/authority.ts";
 import type { Field } from "../http/fields.ts";
-import { type Http1Error, http1Error, quoteFound } from "./errors.ts";
+import { type Http1Error, http1Error } from "./errors.ts";
+import { quoteFound } from "../http/quote.ts";
 import { type FieldLimits, parseFieldLines } from "./field_lines.ts";
 import { controlFields, type Version } from "./framing.ts";
 import { decodeLatin1, encodeLatin1, OCTET_CLASS, TARGET, TEXT, TOKEN } from "./grammar.ts";

@@ -72,22 +72,6 @@ export function http1Error(code: Http1ErrorCode, detail: string, offset: number,
   return { type: "error", code, detail, offset, rfc };
 }
 
-const QUOTED_LENGTH_MAX = 64;
-
-/** A found value for a message: short, on one line, nothing in it that a terminal would act on. */
-export function quoteFound(value: string): string {
-  let quoted = '"';
-  for (let index = 0; index < value.length && index < QUOTED_LENGTH_MAX; index++) {
-    const code = value.charCodeAt(index);
-    quoted += code < 0x20 || code > 0x7e
-      ? `\\x${code.toString(16).padStart(2, "0")}`
-      : code === 0x22 || code === 0x5c
-      ? `\\${value[index]}`
-      : value[index];
-  }
-  return quoted + (value.length > QUOTED_LENGTH_MAX ? '…"' : '"');
-}
-
 /** One octet for a message, e.g. `0x0b`. */
 export function quoteOctet(octet: number): string {
   return `0x${octet.toString(16).padStart(2, "0")}`;

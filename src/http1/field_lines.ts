@@ -5,7 +5,8 @@
  * that we promise to forward as they came, and leaving it lets two readers see two different lists.
  */
 import type { Field } from "../http/fields.ts";
-import { type Http1Error, http1Error, quoteFound } from "./errors.ts";
+import { type Http1Error, http1Error } from "./errors.ts";
+import { quoteFound } from "../http/quote.ts";
 import { COLON, CR, HTAB, LF, OCTET_CLASS, SP, TEXT, TOKEN } from "./grammar.ts";
 import { badOctet, bareCr } from "./head_reader.ts";
 

@@ -4,7 +4,8 @@
  * alike: this is where request smuggling lives.
  */
 import { type Field, listElements } from "../http/fields.ts";
-import { type Http1Error, http1Error, quoteFound } from "./errors.ts";
+import { type Http1Error, http1Error } from "./errors.ts";
+import { quoteFound } from "../http/quote.ts";
 
 export type Version = "HTTP/1.0" | "HTTP/1.1";
 

@@ -3,7 +3,8 @@
  * the reason why it is refused. The octets stay with the value, since they are what is forwarded.
  */
 import { type Field, listElements } from "../http/fields.ts";
-import { type Http1Error, http1Error, quoteFound } from "./errors.ts";
+import { type Http1Error, http1Error } from "./errors.ts";
+import { quoteFound } from "../http/quote.ts";
 import { type FieldLimits, parseFieldLines } from "./field_lines.ts";
 import {
   type ControlFields,

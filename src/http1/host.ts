@@ -9,7 +9,8 @@
  * only compared.
  */
 import type { Authority } from "../core/authority.ts";
-import { type Http1Error, http1Error, quoteFound } from "./errors.ts";
+import { type Http1Error, http1Error } from "./errors.ts";
+import { quoteFound } from "../http/quote.ts";
 
 /** The `uri-host [":" port]` of a Host field: the port is null where none was given. */
 export type HostValue = Authority | { readonly host: string; readonly port: null };

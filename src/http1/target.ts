@@ -3,7 +3,8 @@
  * authority-form for CONNECT only, asterisk-form for OPTIONS only.
  */
 import type { Authority } from "../core/authority.ts";
-import { type Http1Error, http1Error, quoteFound } from "./errors.ts";
+import { type Http1Error, http1Error } from "./errors.ts";
+import { quoteFound } from "../http/quote.ts";
 import { OCTET_CLASS, TARGET } from "./grammar.ts";
 import { parseAuthority } from "./host.ts";
 

@@ -8,7 +8,8 @@
  */
 import type { Side } from "../core/side.ts";
 import type { Field } from "../http/fields.ts";
-import { type Http2Error, http2Error, type Http2ErrorCode, quoteFound } from "./errors.ts";
+import { type Http2Error, http2Error, type Http2ErrorCode } from "./errors.ts";
+import { quoteFound } from "../http/quote.ts";
 import type { HpackField } from "./hpack_table.ts";
 
 export interface RequestSection {
