@@ -6,7 +6,6 @@ import {
   HTTP2_ERROR_CODES,
   http2Error,
   isLimit,
-  quoteFound,
 } from "../../src/http2/errors.ts";
 
 Deno.test("HTTP2_ERROR_CODES are snake_case and lead to an error of their own code", () => {
@@ -49,11 +48,4 @@ Deno.test("errorCodeNumber and errorCodeName follow RFC 9113 §7, unknown codes 
   ERROR_CODE_NAMES.forEach((name, number) => assertEquals(errorCodeName(number), name));
   assertEquals(errorCodeName(0xe), "0xe");
   assertEquals(errorCodeName(0xffff_ffff), "0xffffffff");
-});
-
-Deno.test("quoteFound shows nothing that a terminal would act on, and at most 64 characters", () => {
-  assertEquals(quoteFound('a"b\\c'), '"a\\"b\\\\c"');
-  assertEquals(quoteFound("\x1b[31m\r\n\0\x7f\xe9"), '"\\x1b[31m\\x0d\\x0a\\x00\\x7f\\xe9"');
-  assertEquals(quoteFound("a".repeat(64)), `"${"a".repeat(64)}"`);
-  assertEquals(quoteFound("a".repeat(65)), `"${"a".repeat(64)}…"`);
 });
