@@ -9,14 +9,12 @@ import type { CloseReason } from "../core/close_reason.ts";
 import type { FlowContext, FlowEvent, Protocol } from "../core/event.ts";
 import { addMilliseconds, type Instant } from "../core/instant.ts";
 import type { Decision, Effects, Secured, Session, Timer, TransportFault } from "../core/session.ts";
-import type { Settings } from "../core/settings.ts";
 import { opposite, type Side } from "../core/side.ts";
-import type { CaptureRules } from "../http/exchange_recorder.ts";
 import { type Answer, encodeAnswer } from "../http1/answer.ts";
 import { isConnect, parseConnectHead } from "../http1/connect.ts";
 import type { Http1Error } from "../http1/errors.ts";
 import { HeadReader } from "../http1/head_reader.ts";
-import { Http1Relay, type RelayHost, type RelayLimits } from "../http1/relay.ts";
+import { Http1Relay, type RelayHost } from "../http1/relay.ts";
 import { Http2Relay } from "../http2/relay.ts";
 import { type ClientHello, ClientHelloReader } from "../tls/client_hello.ts";
 import { normalizeTlsFailure } from "../tls/failure.ts";
@@ -41,51 +39,7 @@ import {
 } from "./events.ts";
 import { FlowState } from "./flow_state.ts";
 import { ForwardRouter } from "./forward.ts";
-
-/** What every session of a proxy shares. Hashes are arguments: a session has no access to the platform's. */
-export interface SessionConfig {
-  readonly connectParseMode: "strict" | "lenient";
-  readonly limits: RelayLimits;
-  readonly http2Enabled: boolean;
-  readonly http2MaxHeaderListSize: number;
-  readonly capture: CaptureRules;
-  readonly maxFlows: number;
-  readonly connectMs: number;
-  readonly tlsHandshakeMs: number;
-  readonly tunnelIdleMs: number;
-  readonly upstreamSniMode: Settings["tls"]["upstreamSniMode"];
-  readonly md5: (text: string) => string;
-  readonly sha256: (text: string) => string;
-}
-
-export function sessionConfig(
-  settings: Settings,
-  hashes: { md5: (text: string) => string; sha256: (text: string) => string },
-): SessionConfig {
-  return {
-    connectParseMode: settings.http.connectParseMode,
-    limits: {
-      maxHeadBytes: settings.http.maxHeadBytes,
-      maxHeaderFields: settings.http.maxHeaderFields,
-      headMs: settings.timeouts.headMs,
-      idleMs: settings.timeouts.idleMs,
-      exchangeIdleMs: settings.timeouts.exchangeIdleMs,
-    },
-    http2Enabled: settings.http.http2Enabled,
-    http2MaxHeaderListSize: settings.http.http2MaxHeaderListSize,
-    capture: {
-      bodyBytes: settings.capture.bodyBytes,
-      redactHeaders: new Set(settings.capture.redactHeaders.map((name) => name.toLowerCase())),
-    },
-    maxFlows: settings.limits.maxFlows,
-    connectMs: settings.timeouts.connectMs,
-    tlsHandshakeMs: settings.timeouts.tlsHandshakeMs,
-    tunnelIdleMs: settings.timeouts.tunnelIdleMs,
-    upstreamSniMode: settings.tls.upstreamSniMode,
-    md5: hashes.md5,
-    sha256: hashes.sha256,
-  };
-}
+import type { SessionConfig } from "./session_config.ts";
 
 const NOTHING = new Uint8Array(0);
 const NOTHING_HELD: Readonly<Record<Side, Uint8Array>> = { client: NOTHING, server: NOTHING };

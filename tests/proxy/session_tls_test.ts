@@ -1,4 +1,4 @@
-import type { SessionConfig } from "../../src/proxy/session.ts";
+import type { SessionConfig } from "../../src/proxy/session_config.ts";
 import {
   answer,
   closes,

@@ -11,7 +11,7 @@ function load(values: Readonly<Record<string, unknown>>) {
   return settingsFromValues({
     values,
     env: { HOME: "/home/user", LOCALAPPDATA: "C:\\data" },
-    cwd: Deno.build.os === "windows" ? "C:\\work" : "/work",
+    cwd: Deno.build.os === "windows" ? "C:\\work" : "/app",
     checkGrants: false,
   });
 }

@@ -25,7 +25,7 @@ interface Cases {
 }
 
 const PATHS: Cases = {
-  valid: [["a/b", "/work/a/b"], ["/x/y", "/x/y"], ["../z", "/z"]],
+  valid: [["a/b", "/app/a/b"], ["/x/y", "/x/y"], ["../z", "/z"]],
   invalid: ["", 1, ["a"], null, "a\0b", "x".repeat(4_097)],
 };
 const PATTERNS: Cases = {
@@ -70,7 +70,7 @@ const CASES: Readonly<Record<SettingKey, Cases>> = {
       [["[::1]:65535", "localhost:1", "unix:run/x.sock"], [
         "[::1]:65535",
         "localhost:1",
-        "unix:/work/run/x.sock",
+        "unix:/app/run/x.sock",
       ]],
       [["127.0.0.1:0", "127.0.0.1:0"], ["127.0.0.1:0", "127.0.0.1:0"]],
     ],
@@ -157,7 +157,7 @@ const CASES: Readonly<Record<SettingKey, Cases>> = {
   "tls.upstream_sni_mode": choice("required", "auto", "disabled"),
   "tls.downstream_cert_profile": choice("modern", "compat"),
   "tls.upstream_trust": {
-    valid: [["system", "system"], ["bundled", "bundled"], ["roots.pem", "/work/roots.pem"]],
+    valid: [["system", "system"], ["bundled", "bundled"], ["roots.pem", "/app/roots.pem"]],
     invalid: ["", 1, null, ["system"]],
   },
   "tls.upstream_ca_bundle": PATHS,
@@ -182,7 +182,7 @@ const CASES: Readonly<Record<SettingKey, Cases>> = {
   "events.sinks": {
     valid: [
       [[], []],
-      [["-", "a.jsonl", "unix:e.sock"], ["-", "/work/a.jsonl", "unix:/work/e.sock"]],
+      [["-", "a.jsonl", "unix:e.sock"], ["-", "/app/a.jsonl", "unix:/app/e.sock"]],
     ],
     invalid: [
       "-",
@@ -215,7 +215,7 @@ function load(assigned: Readonly<Record<string, unknown>>, env: Readonly<Record<
   return settingsFromValues({
     values,
     env: { HOME: "/home/user", ...env },
-    cwd: "/work",
+    cwd: "/app",
     platform: "linux",
     checkGrants: false,
   }).settings;

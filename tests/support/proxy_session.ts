@@ -2,7 +2,8 @@
 import { createHash } from "node:crypto";
 import type { FlowContext } from "../../src/core/event.ts";
 import type { Effects } from "../../src/core/session.ts";
-import { ProxySession, type SessionConfig, sessionConfig } from "../../src/proxy/session.ts";
+import { ProxySession } from "../../src/proxy/session.ts";
+import { type SessionConfig, sessionConfig } from "../../src/proxy/session_config.ts";
 import { settingsFromValues } from "../../src/runtime/config/load.ts";
 
 const { settings } = settingsFromValues({ values: { state_dir: "/unused" }, cwd: "/", checkGrants: false });
