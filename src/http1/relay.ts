@@ -188,6 +188,7 @@ export class Http1Relay {
     this.#now = now;
     if (this.#finished) return;
     if (side === "client") {
+      this.#completeAnswered();
       this.#completeAll("client_aborted", { by: "client", code: fault.code, detail: fault.detail });
       this.#host.reset("server");
       this.#finish("client_reset", fault.detail);
@@ -628,6 +629,7 @@ export class Http1Relay {
     if (this.#held.length > 0) return;
     if (this.#requestBody !== null) {
       const detail = "The client ended in the middle of a request body";
+      this.#completeAnswered();
       this.#completeAll("client_aborted", { by: "client", code: "truncated_message", detail });
       this.#host.reset("server");
       this.#finish("client_reset", detail);
@@ -827,6 +829,14 @@ export class Http1Relay {
 
   #answer(exchange: Exchange, answer: Answer): void {
     this.#toClient.push(encodeAnswer(answer, { method: exchange.request.method, close: true }));
+  }
+
+  /** A client that has its whole answer may leave the rest of its request unsent (RFC 9112 §9.5). */
+  #completeAnswered(): void {
+    const exchange = this.#exchanges[0];
+    if (exchange === undefined || !exchange.responseDone) return;
+    exchange.recorder?.complete("complete", this.#now);
+    this.#exchanges.shift();
   }
 
   /** Ends every exchange that is still open, oldest first; an answer is the oldest's. */

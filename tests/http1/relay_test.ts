@@ -18,7 +18,7 @@ interface Outcome {
 
 type Step = readonly [Side, Uint8Array];
 
-function run(steps: readonly Step[], { abort = false } = {}): Outcome {
+function run(steps: readonly Step[], { abort = false, ends = false } = {}): Outcome {
   const sent: Record<Side, string> = { client: "", server: "" };
   const events: unknown[] = [];
   const resets: Side[] = [];
@@ -53,6 +53,7 @@ function run(steps: readonly Step[], { abort = false } = {}): Outcome {
     firstExchangeId: 1,
   }, 0);
   for (const [side, data] of steps) if (finished === null) relay.received(side, data, 0);
+  if (ends && finished === null) relay.ended("client", 0);
   if (abort) relay.abort("shutdown", "shutdown", "The proxy was stopped", 0);
   return { toServer: sent.server, toClient: sent.client, events, finished, resets };
 }
@@ -231,4 +232,13 @@ Deno.test("Http1Relay.abort resets a client in the middle of a response: an end 
   const before = run([["client", latin1(GET)]], { abort: true });
   const after = run([["client", latin1(GET)], ["server", latin1(OK)]], { abort: true });
   assertEquals([before.resets, after.resets], [[], []]);
+});
+
+Deno.test("a client that ends after an early and whole answer has completed its exchange", () => {
+  const post = "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 100\r\n\r\npart";
+  const answered = run([["client", latin1(post)], ["server", latin1(OK)]], { ends: true });
+  assertEquals(answered.finished, "client_reset");
+  assertEquals((answered.events.at(-1) as { outcome?: string }).outcome, "complete");
+  const unanswered = run([["client", latin1(post)]], { ends: true });
+  assertEquals((unanswered.events.at(-1) as { outcome?: string }).outcome, "client_aborted");
 });
