@@ -164,15 +164,16 @@ export class TlsConn implements Conn {
     this.socket.destroy();
   }
 
-  /** After `end`, once the end of TLS is out; called again, at once. */
+  /** After `end` a few ticks later: the end of TLS is only then on its way, and waits for no peer. */
   destroy(): void {
-    if (!this.#destroying && this.socket.writableEnded && !this.socket.writableFinished) {
-      this.#destroying = true;
-      this.socket.once("finish", () => this.destroy());
-      return;
-    }
-    this.raw.destroy();
-    this.socket.destroy();
+    if (this.#destroying) return;
+    this.#destroying = true;
+    const destroy = () => {
+      this.raw.destroy();
+      this.socket.destroy();
+    };
+    if (this.socket.writableEnded && !this.socket.writableFinished) setImmediate(destroy);
+    else destroy();
   }
 
   setReading(reading: boolean): void {
