@@ -107,7 +107,6 @@ interface Direction {
   emptied: boolean;
   /** A frame of a stream that the proxy ended is being swallowed. */
   swallowing: boolean;
-  ended: boolean;
 }
 
 export class Http2Relay {
@@ -177,7 +176,6 @@ export class Http2Relay {
     this.#now = now;
     if (this.#finished) return;
     const direction = this.#directions[side];
-    direction.ended = true;
     // Frames delimit themselves, so nothing is lost where the end comes without that of TLS.
     if (this.#streams.size === 0 && direction.reader.betweenFrames) {
       this.#finish("complete");
@@ -274,13 +272,12 @@ export class Http2Relay {
       rewriting: false,
       emptied: false,
       swallowing: false,
-      ended: false,
     };
   }
 
   #frame(direction: Direction, frame: ControlFrame, raw: Uint8Array): void {
     if (!this.#floods.frame(direction.by, frame, this.#now)) {
-      this.#flooded(direction, frame.type);
+      this.#flooded(direction, `${frame.type} frames`);
       return;
     }
     if (isBlockFrame(frame)) {
@@ -339,7 +336,7 @@ export class Http2Relay {
     // RFC 9113 §8.1: a server that has answered in full may ask the client to stop sending.
     const early = direction.by === "server" && name === "NO_ERROR" && stream?.state === "server_ended";
     if (!early && !this.#floods.reset(direction.by, this.#now)) {
-      this.#flooded(direction, "RST_STREAM");
+      this.#flooded(direction, "RST_STREAM frames");
       return;
     }
     if (!this.#step(direction, streamId, "rst_stream")) return;
@@ -361,7 +358,7 @@ export class Http2Relay {
     const endStream = (header.flags & FLAG_END_STREAM) !== 0;
     if (piece.begins) {
       if (!this.#floods.data(direction.by, header.length, endStream, this.#now)) {
-        this.#flooded(direction, "empty DATA");
+        this.#flooded(direction, "empty DATA frames");
         return;
       }
       direction.swallowing = !this.#step(direction, header.streamId, endStream ? "data_end" : "data") ||
@@ -376,7 +373,7 @@ export class Http2Relay {
     if (stream !== undefined) {
       const error = stream.order[direction.by].content(piece.content.length, piece.ends && endStream);
       if (error !== null) {
-        this.#brokenContent(direction, stream, piece, error);
+        this.#brokenContent(direction, piece, error);
         return;
       }
       if (direction.by === "client") stream.recorder.requestContent(piece.content);
@@ -387,16 +384,17 @@ export class Http2Relay {
   }
 
   /** The rest of the frame has to be made up for: its beginning may be at the receiver already. */
-  #brokenContent(direction: Direction, stream: Stream, piece: FramePiece, error: Http2Error): void {
+  #brokenContent(direction: Direction, piece: FramePiece, error: Http2Error): void {
     if (piece.begins && piece.ends) {
-      this.#directions[opposite(direction.by)].out.push(encodeWindowUpdate(0, piece.header.length || 1));
+      if (piece.header.length > 0) {
+        this.#directions[opposite(direction.by)].out.push(encodeWindowUpdate(0, piece.header.length));
+      }
       this.#error(direction, error);
       return;
     }
     // A frame cannot be left half-sent. It goes out whole, and the stream ends behind it.
     direction.out.push(piece.raw);
     if (piece.ends) this.#error(direction, error);
-    else stream.state = "ended";
   }
 
   #block(direction: Direction, block: HeaderBlock): void {
@@ -432,7 +430,7 @@ export class Http2Relay {
     const opens = by === "client" && this.#numbers.isIdle(streamId);
     if (opens) {
       if (this.#streams.size >= OPEN_STREAMS_MAX) {
-        this.#flooded(direction, "open streams, and");
+        this.#flooded(direction, "open streams");
         return null;
       }
       if (this.#numbers.open("client", streamId) !== null) {
@@ -694,9 +692,8 @@ export class Http2Relay {
   }
 
   #flooded(direction: Direction, what: string): void {
-    this.#connectionError({
-      ...http2Error("frame_flood", direction.by, 0, `too many ${what} frames from the ${direction.by}`),
-    });
+    const detail = `too many ${what} from the ${direction.by}`;
+    this.#connectionError(http2Error("frame_flood", direction.by, 0, detail));
   }
 
   #connectionError(error: Http2Error): void {

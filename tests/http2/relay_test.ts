@@ -230,3 +230,15 @@ Deno.test("a malformed response resets its stream towards both sides, and other 
   assertEquals(outcomes(events), [["h2:1", "protocol_error"], ["h2:3", "complete"]]);
   assert(toClient.length > 0);
 });
+
+Deno.test("content shorter than declared ends its stream, and no window is invented for an empty frame", () => {
+  const post = request(1, { ":method": "POST", "content-length": "5" }, false);
+  const { toClient, events, finished } = run([
+    ["server", encodeSettings([])],
+    ["client", join(CLIENT_PREFACE, encodeSettings([]), post, encodeData(1, text("abc"), false))],
+    ["client", encodeData(1, new Uint8Array(0), true)],
+  ]);
+  assertEquals(finished, null);
+  assertEquals(outcomes(events), [["h2:1", "protocol_error"]]);
+  assertEquals(toClient, join(encodeSettings([]), encodeRstStream(1, "PROTOCOL_ERROR")));
+});
