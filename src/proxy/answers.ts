@@ -3,7 +3,7 @@ import { type Authority, formatAuthority } from "../core/authority.ts";
 import { unreachable } from "../core/assert.ts";
 import type { CloseReason } from "../core/close_reason.ts";
 import type { TransportFault } from "../core/session.ts";
-import type { Answer } from "../http1/answer.ts";
+import type { Answer } from "../http/answer.ts";
 import type { Http1Error } from "../http1/errors.ts";
 
 export const BLOCKED_CODE = "blocked";

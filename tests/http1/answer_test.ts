@@ -1,6 +1,7 @@
 import { assert } from "../../src/core/assert.ts";
 import { assertEquals } from "@std/assert";
-import { type Answer, encodeAnswer } from "../../src/http1/answer.ts";
+import type { Answer } from "../../src/http/answer.ts";
+import { encodeAnswer } from "../../src/http1/answer.ts";
 import { MessageLoop } from "./message_loop.ts";
 
 const ANSWER: Answer = {
