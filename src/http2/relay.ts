@@ -107,6 +107,10 @@ interface Direction {
   emptied: boolean;
   /** A frame of a stream that the proxy ended is being swallowed. */
   swallowing: boolean;
+  /** A frame is half-sent. What the proxy adds must not stand inside it and waits for its end. */
+  halfSent: boolean;
+  waiting: Uint8Array[];
+  waitingBytes: number;
 }
 
 export class Http2Relay {
@@ -136,8 +140,8 @@ export class Http2Relay {
 
   get heldBytes(): number {
     const { client, server } = this.#directions;
-    return client.reader.heldBytes + client.assembler.heldBytes + server.reader.heldBytes +
-      server.assembler.heldBytes;
+    return client.reader.heldBytes + client.assembler.heldBytes + client.waitingBytes +
+      server.reader.heldBytes + server.assembler.heldBytes + server.waitingBytes;
   }
 
   received(side: Side, data: Uint8Array, now: Instant): void {
@@ -272,6 +276,9 @@ export class Http2Relay {
       rewriting: false,
       emptied: false,
       swallowing: false,
+      halfSent: false,
+      waiting: [],
+      waitingBytes: 0,
     };
   }
 
@@ -352,49 +359,59 @@ export class Http2Relay {
   #piece(direction: Direction, piece: FramePiece): void {
     const { header } = piece;
     if (header.type !== FRAME_TYPES.data) {
-      direction.out.push(piece.raw);
+      this.#forwardPiece(direction, piece);
       return;
     }
     const endStream = (header.flags & FLAG_END_STREAM) !== 0;
-    if (piece.begins) {
-      if (!this.#floods.data(direction.by, header.length, endStream, this.#now)) {
-        this.#flooded(direction, "empty DATA frames");
-        return;
-      }
-      direction.swallowing = !this.#step(direction, header.streamId, endStream ? "data_end" : "data") ||
-        this.#stateOf(header.streamId) === "reset_by_proxy";
-      // What is swallowed was taken from the sender's window for the connection, and nobody else gives it back.
-      if (direction.swallowing && header.length > 0 && !this.#finished) {
-        this.#directions[opposite(direction.by)].out.push(encodeWindowUpdate(0, header.length));
-      }
-    }
+    if (piece.begins) direction.swallowing = !this.#mayPass(direction, piece, endStream);
     if (direction.swallowing || this.#finished) return;
     const stream = this.#streams.get(header.streamId);
-    if (stream !== undefined) {
-      const error = stream.order[direction.by].content(piece.content.length, piece.ends && endStream);
-      if (error !== null) {
-        this.#brokenContent(direction, piece, error);
-        return;
-      }
-      if (direction.by === "client") stream.recorder.requestContent(piece.content);
-      else stream.recorder.responseContent(piece.content);
-    }
-    direction.out.push(piece.raw);
-    if (piece.ends && endStream && stream !== undefined) this.#messageEnded(stream, direction.by);
+    if (direction.by === "client") stream?.recorder.requestContent(piece.content);
+    else stream?.recorder.responseContent(piece.content);
+    this.#forwardPiece(direction, piece);
+    if (!piece.ends || !endStream || stream === undefined) return;
+    // Only now: what comes from the other side in the middle of the frame must find the message unfinished.
+    this.#step(direction, header.streamId, "data_end");
+    this.#messageEnded(stream, direction.by);
   }
 
-  /** The rest of the frame has to be made up for: its beginning may be at the receiver already. */
-  #brokenContent(direction: Direction, piece: FramePiece, error: Http2Error): void {
-    if (piece.begins && piece.ends) {
-      if (piece.header.length > 0) {
-        this.#directions[opposite(direction.by)].out.push(encodeWindowUpdate(0, piece.header.length));
-      }
-      this.#error(direction, error);
-      return;
+  /** Judges a frame of DATA by its beginning, so that it is forwarded whole or not at all, however it was cut. */
+  #mayPass(direction: Direction, { header, paddingBytes }: FramePiece, endStream: boolean): boolean {
+    const { length, streamId } = header;
+    if (!this.#floods.data(direction.by, length, endStream, this.#now)) {
+      this.#flooded(direction, "empty DATA frames");
+      return false;
     }
-    // A frame cannot be left half-sent. It goes out whole, and the stream ends behind it.
+    if (this.#step(direction, streamId, "data")) {
+      const error = this.#streams.get(streamId)?.order[direction.by].content(
+        length - paddingBytes,
+        endStream,
+      ) ?? null;
+      if (error === null) return true;
+      this.#error(direction, error);
+    }
+    // What is swallowed was taken from the sender's window for the connection, and nobody else gives it back.
+    if (length > 0 && !this.#finished) {
+      this.#add(this.#directions[opposite(direction.by)], encodeWindowUpdate(0, length));
+    }
+    return false;
+  }
+
+  #forwardPiece(direction: Direction, piece: FramePiece): void {
     direction.out.push(piece.raw);
-    if (piece.ends) this.#error(direction, error);
+    direction.halfSent = !piece.ends;
+    if (direction.halfSent || direction.waiting.length === 0) return;
+    for (const frame of direction.waiting) direction.out.push(frame);
+    direction.waiting = [];
+    direction.waitingBytes = 0;
+  }
+
+  /** Sends a frame of the proxy's own between those of `direction`. */
+  #add(direction: Direction, frame: Uint8Array): void {
+    if (direction.halfSent) {
+      direction.waiting.push(frame);
+      direction.waitingBytes += frame.length;
+    } else direction.out.push(frame);
   }
 
   #block(direction: Direction, block: HeaderBlock): void {
@@ -646,10 +663,10 @@ export class Http2Relay {
     const { streamId } = error;
     const stream = this.#streams.get(streamId);
     const known = stream !== undefined;
-    this.#directions.server.out.push(encodeRstStream(streamId, error.errorCode));
+    this.#add(this.#directions.server, encodeRstStream(streamId, error.errorCode));
     // The server has never heard of a stream whose opening was withheld.
     if (known || direction.by === "server") {
-      this.#directions.client.out.push(encodeRstStream(streamId, error.errorCode));
+      this.#add(this.#directions.client, encodeRstStream(streamId, error.errorCode));
     }
     const outcome = isLimit(error) ? "limit" : "protocol_error";
     const reported: ExchangeError = { by: direction.by, code: error.code, detail: error.detail };
@@ -715,8 +732,8 @@ export class Http2Relay {
 
   #goaway(code: ErrorCodeName, debugText: string): void {
     const { client, server } = this.#directions;
-    server.out.push(encodeGoaway(this.#numbers.highestOf("client"), code, debugText));
-    client.out.push(encodeGoaway(this.#numbers.highestOf("server"), code, debugText));
+    this.#add(server, encodeGoaway(this.#numbers.highestOf("client"), code, debugText));
+    this.#add(client, encodeGoaway(this.#numbers.highestOf("server"), code, debugText));
   }
 
   #completeAll(outcome: ExchangeOutcome, error: ExchangeError): void {

@@ -242,3 +242,59 @@ Deno.test("content shorter than declared ends its stream, and no window is inven
   assertEquals(outcomes(events), [["h2:1", "protocol_error"]]);
   assertEquals(toClient, join(encodeSettings([]), encodeRstStream(1, "PROTOCOL_ERROR")));
 });
+
+Deno.test("a frame of the proxy's own waits until the frame that is half-sent is whole", () => {
+  const data = encodeData(1, text("0123456789"), false);
+  const malformed = encodeHeaders(3, block({ ":method": "GET", Upper: "x" }), { endStream: true });
+  const { toClient, toServer, finished } = run([
+    ["client", join(CLIENT_PREFACE, encodeSettings([]), request(1))],
+    ["server", join(encodeSettings([]), response(1, 200, false), data.subarray(0, 12))],
+    ["client", malformed],
+    ["server", join(data.subarray(12), encodeData(1, text("!"), true))],
+  ]);
+  assertEquals(finished, null);
+  assertEquals(
+    toClient,
+    join(
+      encodeSettings([]),
+      response(1, 200, false),
+      data,
+      encodeRstStream(3, "PROTOCOL_ERROR"),
+      encodeData(1, text("!"), true),
+    ),
+  );
+  assertEquals(understood(toServer, "client"), ["headers 1 /"]);
+});
+
+Deno.test("a frame with more content than declared is withheld whole, however it is cut", () => {
+  const post = request(1, { ":method": "POST", "content-length": "5" }, false);
+  const over = encodeData(1, text("too much"), false);
+  const opening: Step[] = [
+    ["server", encodeSettings([])],
+    ["client", join(CLIENT_PREFACE, encodeSettings([]), post)],
+  ];
+  const whole = run([...opening, ["client", over]]);
+  assertEquals(
+    whole.toServer,
+    join(CLIENT_PREFACE, encodeSettings([]), post, encodeRstStream(1, "PROTOCOL_ERROR")),
+  );
+  assertEquals(
+    whole.toClient,
+    join(encodeSettings([]), encodeRstStream(1, "PROTOCOL_ERROR"), encodeWindowUpdate(0, 8)),
+  );
+  for (let cut = 1; cut < over.length; cut++) {
+    assertEquals(run([...opening, ["client", over.slice(0, cut)], ["client", over.slice(cut)]]), whole);
+  }
+});
+
+Deno.test("a response that ends inside the last frame of its request does not cut the request off in the log", () => {
+  const last = encodeData(1, text("0123456789"), true);
+  const { events } = run([
+    ["client", join(CLIENT_PREFACE, encodeSettings([]), request(1, { ":method": "POST" }, false))],
+    ["client", last.subarray(0, 12)],
+    ["server", join(encodeSettings([]), response(1, 200, true))],
+    ["client", last.subarray(12)],
+  ]);
+  const completed = events.find(({ kind }) => kind === "exchange_completed")!;
+  assertEquals([completed["outcome"], completed["request_body_bytes"]], ["complete", 10]);
+});
