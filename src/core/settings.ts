@@ -26,6 +26,18 @@ export interface Settings {
     readonly maxHeaderFields: number;
     readonly http2Enabled: boolean;
     readonly http2MaxHeaderListSize: number;
+    readonly http2MaxTableSize: number;
+    readonly http2MaxContinuations: number;
+    readonly http2MaxStreams: number;
+    /** The span in which the budgets below are counted, for each side of a connection. */
+    readonly http2FloodWindowMs: number;
+    readonly http2MaxResets: number;
+    readonly http2MaxProvokedResets: number;
+    readonly http2MaxPings: number;
+    readonly http2MaxSettings: number;
+    readonly http2MaxPriorities: number;
+    readonly http2MaxEmptyFrames: number;
+    readonly http2MaxWindowUpdates: number;
   };
   readonly tls: {
     /** Null: `state_dir/ca/ca.pem` and `ca.key`. Both or neither. */

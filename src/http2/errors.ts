@@ -42,7 +42,7 @@ type Rule = readonly [scope: ErrorScope, errorCode: ErrorCodeName, rfc: string];
 
 /**
  * Every deviation that is noticed. ENHANCE_YOUR_CALM stands for a limit of ours and for nothing
- * else. §4.2 and §5.4.1 allow more to be connection errors than must be; where there is a choice,
+ * else; what is over the number of streams is refused, so that it may be asked again. §4.2 and §5.4.1 allow more to be connection errors than must be; where there is a choice,
  * what leaves framing and compression intact is a stream error, so that other streams go on.
  */
 const RULES = {
@@ -80,6 +80,7 @@ const RULES = {
   too_many_continuations: ["connection", "ENHANCE_YOUR_CALM", "RFC 9113 §10.5.1"],
   header_list_too_large: ["stream", "ENHANCE_YOUR_CALM", "RFC 9113 §10.5.1"],
   too_many_fields: ["stream", "ENHANCE_YOUR_CALM", "RFC 9113 §10.5.1"],
+  too_many_streams: ["stream", "REFUSED_STREAM", "RFC 9113 §8.7"],
   // HPACK
   truncated_block: ["connection", "COMPRESSION_ERROR", "RFC 7541 §6"],
   integer_overflow: ["connection", "COMPRESSION_ERROR", "RFC 7541 §5.1"],
@@ -160,5 +161,5 @@ export function http2Error(
 
 /** Whether a limit of ours was exceeded; everything else breaks a rule of the protocol. */
 export function isLimit(error: Http2Error): boolean {
-  return error.errorCode === "ENHANCE_YOUR_CALM";
+  return error.errorCode === "ENHANCE_YOUR_CALM" || error.code === "too_many_streams";
 }

@@ -99,7 +99,7 @@ export class HeaderBlockAssembler {
       "too_many_continuations",
       this.#by,
       streamId,
-      `a field block has more than ${maxContinuations} CONTINUATION frames`,
+      `a field block has more than ${maxContinuations} CONTINUATION frames (http.http2_max_continuations)`,
     );
   }
 

@@ -217,7 +217,8 @@ export class HpackDecoder {
     if (size > this.#limits.maxTableBytes) {
       return this.#fail(
         "table_size_over_limit",
-        `the table size is set to ${size}; at most ${this.#limits.maxTableBytes} bytes are kept`,
+        `the table size is set to ${size}; at most ${this.#limits.maxTableBytes} bytes are kept ` +
+          `(http.http2_max_table_size)`,
       );
     }
     if (this.#owedUpdate !== null) {

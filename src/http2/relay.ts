@@ -30,6 +30,7 @@ import {
 import { type ControlFrame, FLAG_END_STREAM, FRAME_HEADER_BYTES, FRAME_TYPES } from "./frames.ts";
 import { type HeaderBlock, HeaderBlockAssembler, isBlockFrame } from "./header_block.ts";
 import { HpackDecoder } from "./hpack_decoder.ts";
+import type { Http2Limits } from "./limits.ts";
 import { encodeFieldBlock } from "./hpack_encoder.ts";
 import type { HpackField } from "./hpack_table.ts";
 import { MessageOrder } from "./message_order.ts";
@@ -42,15 +43,6 @@ import {
   StreamNumbers,
   type StreamState,
 } from "./stream_state.ts";
-
-export interface Http2Limits {
-  /** RFC 9113 §6.5.2 accounting. */
-  readonly maxHeaderListSize: number;
-  readonly maxHeaderFields: number;
-  readonly headMs: number;
-  readonly idleMs: number;
-  readonly exchangeIdleMs: number;
-}
 
 /** What the relay asks of the session that runs it. */
 export interface Http2Host {
@@ -72,17 +64,20 @@ export interface Http2RelayOptions {
   readonly firstExchangeId: number;
 }
 
-/** Larger tables than this are not followed, whatever the peers agree on. */
-const TABLE_BYTES_MAX = 64 * 1024;
 /** A compressed block may be this much larger than the list it is allowed to hold. */
 const BLOCK_SLACK_BYTES = 16 * 1024;
-const CONTINUATIONS_MAX = 32;
 const UNACKNOWLEDGED_SETTINGS_MAX = 32;
 const HELD_FRAME_BYTES_MAX = 64 * 1024;
-/** Streams open at once, should a server allow any number: each holds a part of its body for the log. */
-const OPEN_STREAMS_MAX = 2048;
 /** Streams remembered after their end, for frames that were on their way. */
 const CLOSED_STREAMS_MAX = 256;
+
+/** Codes of RST_STREAM that say that the other side broke a rule (RFC 9113 §7). */
+const BLAMING: ReadonlySet<string> = new Set<ErrorCodeName>([
+  "PROTOCOL_ERROR",
+  "FLOW_CONTROL_ERROR",
+  "STREAM_CLOSED",
+  "FRAME_SIZE_ERROR",
+]);
 
 interface Stream {
   readonly id: number;
@@ -121,7 +116,7 @@ export class Http2Relay {
   /** State of streams that are over, oldest first. */
   readonly #closed = new Map<number, StreamState>();
   readonly #numbers = new StreamNumbers();
-  readonly #floods = new FloodGuard();
+  readonly #floods: FloodGuard;
   #nextExchangeId: number;
   #now: Instant;
   #lastActivity: Instant;
@@ -134,6 +129,7 @@ export class Http2Relay {
     this.#nextExchangeId = options.firstExchangeId;
     this.#now = now;
     this.#lastActivity = now;
+    this.#floods = new FloodGuard(options.limits.floods);
     this.#directions = { client: this.#direction("client"), server: this.#direction("server") };
     this.#host.arm("idle", addMilliseconds(now, options.limits.idleMs));
   }
@@ -262,14 +258,14 @@ export class Http2Relay {
   }
 
   #direction(by: Side): Direction {
-    const { maxHeaderListSize, maxHeaderFields } = this.#options.limits;
+    const { maxHeaderListSize, maxHeaderFields, maxTableBytes, maxContinuations } = this.#options.limits;
     return {
       by,
       reader: new FrameReader({ by, maxHeldBytes: HELD_FRAME_BYTES_MAX }),
-      decoder: new HpackDecoder(by, { maxHeaderListSize, maxHeaderFields, maxTableBytes: TABLE_BYTES_MAX }),
+      decoder: new HpackDecoder(by, { maxHeaderListSize, maxHeaderFields, maxTableBytes }),
       assembler: new HeaderBlockAssembler(by, {
         maxBlockBytes: 2 * maxHeaderListSize + BLOCK_SLACK_BYTES,
-        maxContinuations: CONTINUATIONS_MAX,
+        maxContinuations,
       }),
       settings: new SettingsTracker(by, UNACKNOWLEDGED_SETTINGS_MAX),
       out: new Outbox((data) => this.#host.send(opposite(by), data)),
@@ -283,8 +279,9 @@ export class Http2Relay {
   }
 
   #frame(direction: Direction, frame: ControlFrame, raw: Uint8Array): void {
-    if (!this.#floods.frame(direction.by, frame, this.#now)) {
-      this.#flooded(direction, `${frame.type} frames`);
+    const flood = this.#floods.frame(direction.by, frame, this.#now);
+    if (flood !== null) {
+      this.#connectionError(flood);
       return;
     }
     if (isBlockFrame(frame)) {
@@ -342,8 +339,9 @@ export class Http2Relay {
     const name = errorCodeName(errorCode);
     // RFC 9113 §8.1: a server that has answered in full may ask the client to stop sending.
     const early = direction.by === "server" && name === "NO_ERROR" && stream?.state === "server_ended";
-    if (!early && !this.#floods.reset(direction.by, this.#now)) {
-      this.#flooded(direction, "RST_STREAM frames");
+    const flood = early ? null : this.#resetFlood(direction.by, name);
+    if (flood !== null) {
+      this.#connectionError(flood);
       return;
     }
     if (!this.#step(direction, streamId, "rst_stream")) return;
@@ -356,10 +354,19 @@ export class Http2Relay {
     );
   }
 
+  /** A server that blames the client for a stream's end was provoked into it. */
+  #resetFlood(by: Side, errorName: string): Http2Error | null {
+    const flood = this.#floods.reset(by, this.#now);
+    if (flood !== null || by === "client" || !BLAMING.has(errorName)) return flood;
+    return this.#floods.provokedReset("client", this.#now);
+  }
+
   #piece(direction: Direction, piece: FramePiece): void {
     const { header } = piece;
     if (header.type !== FRAME_TYPES.data) {
-      this.#forwardPiece(direction, piece);
+      const flood = piece.begins ? this.#floods.unknownFrame(direction.by, this.#now) : null;
+      if (flood === null) this.#forwardPiece(direction, piece);
+      else this.#connectionError(flood);
       return;
     }
     const endStream = (header.flags & FLAG_END_STREAM) !== 0;
@@ -378,8 +385,9 @@ export class Http2Relay {
   /** Judges a frame of DATA by its beginning, so that it is forwarded whole or not at all, however it was cut. */
   #mayPass(direction: Direction, { header, paddingBytes }: FramePiece, endStream: boolean): boolean {
     const { length, streamId } = header;
-    if (!this.#floods.data(direction.by, length, endStream, this.#now)) {
-      this.#flooded(direction, "empty DATA frames");
+    const flood = this.#floods.data(direction.by, length - paddingBytes, endStream, this.#now);
+    if (flood !== null) {
+      this.#connectionError(flood);
       return false;
     }
     if (this.#step(direction, streamId, "data")) {
@@ -446,13 +454,11 @@ export class Http2Relay {
     const { by } = direction;
     const opens = by === "client" && this.#numbers.isIdle(streamId);
     if (opens) {
-      if (this.#streams.size >= OPEN_STREAMS_MAX) {
-        this.#flooded(direction, "open streams");
-        return null;
-      }
       if (this.#numbers.open("client", streamId) !== null) {
         return http2Error("invalid_stream_id", by, 0, `a client cannot open stream ${streamId}`);
       }
+      const full = this.#checkRoom(by, streamId);
+      if (full !== null) return full;
       const request = readRequest(fields, { by, streamId });
       if (request.type === "error") return request;
       return this.#request(direction, streamId, endStream, request, fields, block);
@@ -529,12 +535,26 @@ export class Http2Relay {
         `a server cannot promise stream ${promisedStreamId}`,
       );
     }
+    const full = this.#checkRoom(direction.by, promisedStreamId);
+    if (full !== null) return full;
     const request = readRequest(fields, origin);
     if (request.type === "error") return request;
     const stream = this.#openStream(promisedStreamId, "reserved", request, block.raw.length);
     stream.recorder.requestFinished();
     this.#forwardBlock(direction, fields, block);
     return null;
+  }
+
+  /** One stream too many is refused alone: its sender may ask again later (RFC 9113 §8.7). */
+  #checkRoom(by: Side, streamId: number): Http2Error | null {
+    const { maxStreams } = this.#options.limits;
+    if (this.#streams.size < maxStreams) return null;
+    return http2Error(
+      "too_many_streams",
+      by,
+      streamId,
+      `there are ${maxStreams} streams open already (http.http2_max_streams)`,
+    );
   }
 
   #openStream(id: number, state: StreamState, request: RequestSection, headBytes: number): Stream {
@@ -656,8 +676,9 @@ export class Http2Relay {
       this.#connectionError(error);
       return;
     }
-    if (!this.#floods.proxyReset(direction.by, this.#now)) {
-      this.#flooded(direction, "stream errors");
+    const flood = this.#floods.provokedReset(direction.by, this.#now);
+    if (flood !== null) {
+      this.#connectionError(flood);
       return;
     }
     const { streamId } = error;
@@ -706,11 +727,6 @@ export class Http2Relay {
         ttfb_ns: null,
       },
     });
-  }
-
-  #flooded(direction: Direction, what: string): void {
-    const detail = `too many ${what} from the ${direction.by}`;
-    this.#connectionError(http2Error("frame_flood", direction.by, 0, detail));
   }
 
   #connectionError(error: Http2Error): void {

@@ -761,7 +761,6 @@ export class ProxySession implements Session {
   #observeHttp2(scheme: string, preread?: Uint8Array): void {
     if (!this.#step("http2")) return;
     this.#protocol = "http2";
-    const { limits, http2MaxHeaderListSize } = this.config;
     this.#relay = new Http2Relay({
       host: {
         send: (side, data) => this.effects.send(side, data),
@@ -771,7 +770,7 @@ export class ProxySession implements Session {
         record: (event) => this.effects.record(event),
         finish: (reason, detail) => this.#close(reason, detail),
       },
-      limits: { ...limits, maxHeaderListSize: http2MaxHeaderListSize },
+      limits: this.config.http2Limits,
       capture: this.config.capture,
       scheme,
       authority: this.#target === null ? "" : formatAuthority(this.#target),

@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import type net from "node:net";
 import tls from "node:tls";
 import type { Authority } from "../core/authority.ts";
+import type { CloseReason } from "../core/close_reason.ts";
 import type { FlowContext, FlowEvent } from "../core/event.ts";
 import type { Instant } from "../core/instant.ts";
 import { formatIpv6, readIpv6 } from "../core/ip_address.ts";
@@ -98,6 +99,7 @@ class ProxyWorld implements World {
   #listeners: Listener[] = [];
   #log!: EventLog;
   #flowNumber = 0;
+  readonly #closedFlows: Partial<Record<CloseReason, number>> = {};
   #stopping: Promise<void> | null = null;
   #onceDrained: (() => void) | null = null;
   #failure: string | null = null;
@@ -191,6 +193,7 @@ class ProxyWorld implements World {
     return {
       flows: this.#flowNumber,
       openFlows: this.#open.size,
+      closedFlows: { ...this.#closedFlows },
       connectedFlows: this.#flows.size,
       inFlightBytes: this.budget.bytes,
       events,
@@ -350,6 +353,10 @@ class ProxyWorld implements World {
   }
 
   record(context: FlowContext, event: FlowEvent, now: Instant): void {
+    if (event.kind === "stream_closed") {
+      const reason = event.attributes.reason_code as CloseReason;
+      this.#closedFlows[reason] = (this.#closedFlows[reason] ?? 0) + 1;
+    }
     this.#log.record(context, event, now);
   }
 

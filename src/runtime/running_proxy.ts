@@ -1,4 +1,5 @@
 /** What a program that starts a proxy gives and gets; `proxy.ts` does the work. */
+import type { CloseReason } from "../core/close_reason.ts";
 import type { LoggedEvent } from "../core/event.ts";
 import type { Decision, Question } from "../core/session.ts";
 import type { Settings } from "../core/settings.ts";
@@ -34,6 +35,8 @@ export interface ProxyCounters {
   readonly flows: number;
   /** Flows whose session is open now. */
   readonly openFlows: number;
+  /** Flows that are over, by the reason of their `stream_closed`; attacks end with `limit_exceeded`. */
+  readonly closedFlows: Readonly<Partial<Record<CloseReason, number>>>;
   /** Flows with a connection left, those that are flushing included. */
   readonly connectedFlows: number;
   readonly inFlightBytes: number;

@@ -2,7 +2,6 @@ import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import type { FlowEvent } from "../../src/core/event.ts";
 import type { Side } from "../../src/core/side.ts";
-import { FLOOD_BUDGETS } from "../../src/http2/flood_guard.ts";
 import { FrameReader } from "../../src/http2/frame_reader.ts";
 import {
   encodeData,
@@ -16,14 +15,7 @@ import { CLIENT_PREFACE } from "../../src/http2/frames.ts";
 import { HpackDecoder } from "../../src/http2/hpack_decoder.ts";
 import { encodeFieldBlock } from "../../src/http2/hpack_encoder.ts";
 import { Http2Relay } from "../../src/http2/relay.ts";
-
-const LIMITS = {
-  maxHeaderListSize: 4096,
-  maxHeaderFields: 64,
-  headMs: 1000,
-  idleMs: 1000,
-  exchangeIdleMs: 1000,
-};
+import { FLOODS, LIMITS } from "./limits.ts";
 
 type Step = readonly [Side, Uint8Array];
 
@@ -209,13 +201,13 @@ Deno.test("a client that resets every stream at once is calmed within its budget
     ["server", encodeSettings([])],
     ["client", join(CLIENT_PREFACE, encodeSettings([]))],
   ];
-  const streams = FLOOD_BUDGETS.resets + 10;
+  const streams = FLOODS.maxResets + 10;
   for (let i = 0; i < streams; i++) {
     steps.push(["client", join(request(2 * i + 1), encodeRstStream(2 * i + 1, "CANCEL"))]);
   }
   const { finished, events, toClient } = run(steps);
   assertEquals(finished, "limit_exceeded");
-  assertEquals(outcomes(events).length, FLOOD_BUDGETS.resets + 1);
+  assertEquals(outcomes(events).length, FLOODS.maxResets + 1);
   assertEquals(understood(toClient, "server"), ["goaway 11"]);
 });
 
