@@ -26,6 +26,11 @@ export class MessageOrder {
     return this.#contentBytes;
   }
 
+  /** All that content-length promised has come, be the message's end with it or not. */
+  get hasPromisedContent(): boolean {
+    return this.#headSeen && this.#contentLength === this.#contentBytes;
+  }
+
   /**
    * `requestMethod` is that of the request which a response answers: neither HEAD nor a CONNECT that
    * succeeds lets content-length speak of this message (RFC 9110 §8.6).

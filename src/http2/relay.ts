@@ -176,6 +176,7 @@ export class Http2Relay {
     this.#now = now;
     if (this.#finished) return;
     const direction = this.#directions[side];
+    if (side === "client") this.#completeAnswered();
     // Frames delimit themselves, so nothing is lost where the end comes without that of TLS.
     if (this.#streams.size === 0 && direction.reader.betweenFrames) {
       this.#finish("complete");
@@ -193,6 +194,8 @@ export class Http2Relay {
 
   failed(side: Side, fault: TransportFault, now: Instant): void {
     this.#now = now;
+    if (this.#finished) return;
+    if (side === "client") this.#completeAnswered();
     if (this.#finished) return;
     this.#completeAll(side === "client" ? "client_aborted" : "server_aborted", {
       by: side,
@@ -339,7 +342,10 @@ export class Http2Relay {
     const name = errorCodeName(errorCode);
     // RFC 9113 §8.1: a server that has answered in full may ask the client to stop sending.
     const early = direction.by === "server" && name === "NO_ERROR" && stream?.state === "server_ended";
-    const flood = early ? null : this.#resetFlood(direction.by, name);
+    // A client that has all it was promised may leave before the frame that says so: curl does.
+    const satisfied = direction.by === "client" && stream !== undefined && isAnswered(stream);
+    const done = early || satisfied;
+    const flood = done ? null : this.#resetFlood(direction.by, name);
     if (flood !== null) {
       this.#connectionError(flood);
       return;
@@ -349,8 +355,8 @@ export class Http2Relay {
     if (stream === undefined) return;
     this.#closeStream(
       stream,
-      early ? "complete" : direction.by === "client" ? "client_aborted" : "reset",
-      early ? undefined : { by: direction.by, code: name, detail: `RST_STREAM from the ${direction.by}` },
+      done ? "complete" : direction.by === "client" ? "client_aborted" : "reset",
+      done ? undefined : { by: direction.by, code: name, detail: `RST_STREAM from the ${direction.by}` },
     );
   }
 
@@ -752,6 +758,14 @@ export class Http2Relay {
     this.#add(client, encodeGoaway(this.#numbers.highestOf("server"), code, debugText));
   }
 
+  /** For a client that leaves: what it was promised in full it does not leave unfinished. */
+  #completeAnswered(): void {
+    for (const stream of [...this.#streams.values()]) {
+      if (isAnswered(stream)) this.#closeStream(stream, "complete");
+      if (this.#finished) return;
+    }
+  }
+
   #completeAll(outcome: ExchangeOutcome, error: ExchangeError): void {
     for (const { recorder } of this.#streams.values()) recorder.complete(outcome, this.#now, error);
     this.#streams.clear();
@@ -780,4 +794,9 @@ export class Http2Relay {
     this.#flush();
     this.#host.finish(reason, detail);
   }
+}
+
+/** The client has all of the content that was promised it, be the frame that ends the response with it or not. */
+function isAnswered({ order }: Stream): boolean {
+  return order.server.hasPromisedContent;
 }

@@ -17,7 +17,7 @@ import { encodeFieldBlock } from "../../src/http2/hpack_encoder.ts";
 import { Http2Relay } from "../../src/http2/relay.ts";
 import { FLOODS, LIMITS } from "./limits.ts";
 
-type Step = readonly [Side, Uint8Array];
+type Step = readonly [Side, Uint8Array | "ended" | "failed"];
 
 function join(...parts: Uint8Array[]): Uint8Array {
   const joined = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
@@ -69,7 +69,12 @@ function run(steps: readonly Step[]) {
     authority: "a.test",
     firstExchangeId: 1,
   }, 0);
-  for (const [side, data] of steps) if (finished === null) relay.received(side, data, 0);
+  for (const [side, what] of steps) {
+    if (finished !== null) break;
+    if (what === "ended") relay.ended(side, 0);
+    else if (what === "failed") relay.failed(side, { kind: "reset", code: "ECONNRESET", detail: "gone" }, 0);
+    else relay.received(side, what, 0);
+  }
   return { toServer: join(...sent.server), toClient: join(...sent.client), events, finished };
 }
 
@@ -289,4 +294,26 @@ Deno.test("a response that ends inside the last frame of its request does not cu
   ]);
   const completed = events.find(({ kind }) => kind === "exchange_completed")!;
   assertEquals([completed["outcome"], completed["request_body_bytes"]], ["complete", 10]);
+});
+
+Deno.test("a client that leaves once it has all that was promised has its exchange complete, one before it has not", () => {
+  const promising = encodeHeaders(1, block({ ":status": "200", "content-length": "3" }), {
+    endStream: false,
+  });
+  const cases = [["ab", "client_aborted", "client_reset"], ["abc", "complete", "complete"]] as const;
+  for (const [content, outcome, reason] of cases) {
+    const opening: Step[] = [
+      ["client", join(CLIENT_PREFACE, encodeSettings([]), request(1))],
+      ["server", join(encodeSettings([]), promising, encodeData(1, text(content), false))],
+    ];
+    const reset = encodeRstStream(1, "STREAM_CLOSED");
+    const left = run([...opening, ["client", reset], ["server", encodeData(1, new Uint8Array(0), true)]]);
+    assertEquals(outcomes(left.events), [["h2:1", outcome]]);
+    assertEquals(left.toServer, join(CLIENT_PREFACE, encodeSettings([]), request(1), reset));
+    assertEquals(left.finished, null);
+    const ended = run([...opening, ["client", "ended"]]);
+    assertEquals([outcomes(ended.events), ended.finished], [[["h2:1", outcome]], reason]);
+    const failed = run([...opening, ["client", "failed"]]);
+    assertEquals([outcomes(failed.events), failed.finished], [[["h2:1", outcome]], "client_reset"]);
+  }
 });
