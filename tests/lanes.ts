@@ -25,7 +25,7 @@ export interface Lane {
   readonly timeoutMs: number;
 }
 
-export const REQUIRED_PROTOCOLS: readonly Protocol[] = ["connect", "tunnel", "tls", "http1"];
+export const REQUIRED_PROTOCOLS: readonly Protocol[] = ["connect", "tunnel", "tls", "http1", "http2"];
 
 const TOOL_LANE = {
   kind: "tool",
@@ -113,6 +113,13 @@ export const LANES: readonly Lane[] = [
     protocols: ["connect", "tls", "http1"],
     tools: ["openssl"],
     files: ["tests/conformance/tool_openssl_test.ts"],
+  },
+  {
+    ...TOOL_LANE,
+    name: "http2",
+    protocols: ["connect", "tls", "http2"],
+    tools: ["curl", "http2Peer"],
+    files: ["tests/conformance/tool_http2_test.ts"],
   },
   {
     ...TOOL_LANE,

@@ -2,17 +2,17 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { makeAuthority } from "../support/certificates.ts";
 import { curlThrough } from "../support/curl.ts";
-import { freePort } from "../support/free_port.ts";
 import { patternBytes, sha256Hex } from "../support/origin.ts";
 import { ProxyProcess } from "../support/proxy_process.ts";
-import { plainEnvironment, tool } from "../support/tools.ts";
+import { type ServerProcess, startOnFreePorts } from "../support/server_process.ts";
+import { tool } from "../support/tools.ts";
 
 const BIG = patternBytes(64 * 1024 * 1024);
 const PAGE = "<!doctype html><title>page</title>" + "a page that compresses well ".repeat(2000);
 
 let folder: string;
 let ports: { http: number; https: number };
-let nginx: Deno.ChildProcess;
+let nginx: ServerProcess;
 let proxy: ProxyProcess;
 
 Deno.test.beforeAll(async () => {
@@ -37,39 +37,17 @@ Deno.test.afterAll(async () => {
     await proxy.stop();
   } finally {
     await proxy[Symbol.asyncDispose]();
-    nginx.kill("SIGKILL");
-    await nginx.status;
+    await nginx[Symbol.asyncDispose]();
     await Deno.remove(folder, { recursive: true });
   }
 });
 
-/** nginx cannot take port 0, so another program may win the port; then it tries others. */
-async function startNginx(): Promise<Deno.ChildProcess> {
-  for (let attempt = 0; attempt < 5; attempt++) {
-    ports = { http: freePort(), https: freePort() };
+function startNginx(): Promise<ServerProcess> {
+  return startOnFreePorts(tool("nginx"), 2, async ([http, https]) => {
+    ports = { http: http!, https: https! };
     await Deno.writeTextFile(`${folder}/nginx.conf`, configuration());
-    const child = new Deno.Command(tool("nginx"), {
-      args: ["-p", folder, "-c", `${folder}/nginx.conf`, "-e", `${folder}/error.log`],
-      env: plainEnvironment(),
-      clearEnv: true,
-      stdin: "null",
-      stdout: "null",
-      stderr: "null",
-    }).spawn();
-    let ended = false;
-    child.status.then(() => ended = true);
-    while (!ended) {
-      try {
-        for (const port of [ports.http, ports.https]) {
-          (await Deno.connect({ hostname: "127.0.0.1", port })).close();
-        }
-        return child;
-      } catch {
-        await new Promise((resolve) => setTimeout(resolve, 20));
-      }
-    }
-  }
-  throw new Error(`nginx did not start\n${await Deno.readTextFile(`${folder}/error.log`)}`);
+    return ["-p", folder, "-c", `${folder}/nginx.conf`, "-e", "stderr"];
+  });
 }
 
 function configuration(): string {

@@ -1,5 +1,8 @@
 /** Programs of other people that the tool lanes drive: where each is, and how to get it. */
 
+/** Builds what `tests/peers` holds and pins: our own peers, and the tools of others that are Go modules. */
+const GO_PEERS = "(cd tests/peers && go install tool ./...), with Go from https://go.dev";
+
 export interface Tool {
   /** Names to look for, best first. */
   readonly programs: readonly string[];
@@ -15,11 +18,22 @@ export const TOOLS = {
     programs: ["certutil"],
     howToGet: "apt-get install libnss3-tools, brew install nss",
   },
+  ghz: { programs: ["ghz"], howToGet: GO_PEERS },
+  grpcPeer: { programs: ["grpc_peer"], howToGet: GO_PEERS },
+  grpcurl: { programs: ["grpcurl"], howToGet: GO_PEERS },
+  h2load: { programs: ["h2load"], howToGet: "apt-get install nghttp2-client, brew install nghttp2" },
+  h2spec: { programs: ["h2spec"], howToGet: GO_PEERS },
+  http2Peer: { programs: ["http2_peer"], howToGet: GO_PEERS },
   curl: { programs: ["curl"], howToGet: "apt-get install curl, brew install curl" },
   git: { programs: ["git"], howToGet: "apt-get install git, brew install git" },
   nginx: {
     programs: ["nginx", "/usr/sbin/nginx"],
     howToGet: "apt-get install nginx-light, brew install nginx",
+  },
+  nghttp: { programs: ["nghttp"], howToGet: "apt-get install nghttp2-client, brew install nghttp2" },
+  nghttpd: {
+    programs: ["nghttpd", "/usr/sbin/nghttpd"],
+    howToGet: "apt-get install nghttp2-server, brew install nghttp2",
   },
   node: { programs: ["node"], howToGet: "https://nodejs.org, apt-get install nodejs, brew install node" },
   openssl: { programs: ["openssl"], howToGet: "apt-get install openssl, brew install openssl" },
@@ -34,6 +48,7 @@ export function findTool(name: ToolName): string | null {
   // Windows has a `certutil` of its own, which knows nothing of NSS databases.
   if (windows && name === "certutil") return null;
   const folders = (Deno.env.get("PATH") ?? "").split(windows ? ";" : ":");
+  folders.push(...goFolders());
   for (const program of TOOLS[name].programs) {
     const places = program.startsWith("/") ? [program] : folders.map((folder) => `${folder}/${program}`);
     for (const place of places) {
@@ -49,6 +64,14 @@ export function tool(name: ToolName): string {
   const path = findTool(name);
   if (path === null) throw new Error(`Cannot find ${name} on the PATH; get it by: ${TOOLS[name].howToGet}`);
   return path;
+}
+
+/** Where `go install` puts programs, which is often not on the PATH. */
+function goFolders(): string[] {
+  const home = Deno.env.get("HOME") ?? Deno.env.get("USERPROFILE");
+  const path = Deno.env.get("GOPATH") ?? (home === undefined ? undefined : `${home}/go`);
+  const folder = Deno.env.get("GOBIN") ?? (path === undefined ? undefined : `${path}/bin`);
+  return folder === undefined ? [] : [folder];
 }
 
 function isRunnable(path: string): boolean {
