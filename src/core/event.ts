@@ -29,6 +29,8 @@ export const EVENT_KINDS = [
   "response_body_chunk",
   "response_trailers",
   "exchange_completed",
+  "ndjson_line",
+  "decoder_failed",
   "observer_stopped",
   "stream_closed",
 ] as const;

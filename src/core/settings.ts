@@ -62,6 +62,9 @@ export interface Settings {
     readonly maxFlows: number;
     readonly maxInFlightBytes: number;
     readonly flowBufferBytes: number;
+    readonly decoderBufferBytes: number;
+    readonly inflateRatio: number;
+    readonly inflateBytes: number;
   };
   readonly timeouts: {
     readonly headMs: number;

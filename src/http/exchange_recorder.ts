@@ -2,7 +2,7 @@
  * Turns one exchange (RFC 9110: a request and its final response) into its events, whatever the
  * HTTP version. Body events cover fixed spans of 16 KiB and a final remainder, so they are a
  * function of the bytes and not of how reads cut them up; at most `bodyBytes` of each message are
- * kept in them.
+ * kept in them. They are about the content with its content codings taken off, where that is possible.
  */
 import type { Attributes, EventKind, ExchangeOutcome, FlowEvent, Protocol } from "../core/event.ts";
 import type { Instant } from "../core/instant.ts";
@@ -10,6 +10,8 @@ import type { Side } from "../core/side.ts";
 import { payloadAttributes } from "../log/payload.ts";
 import { redactFields } from "../log/redact.ts";
 import type { Field } from "./fields.ts";
+import type { Direction, RequestFacts, ResponseFacts } from "./message.ts";
+import type { MessageObservation, Observation } from "./observation.ts";
 
 export const BODY_SPAN_BYTES = 16 * 1024;
 
@@ -28,30 +30,15 @@ export interface ExchangeError {
   readonly answerStatus?: number;
 }
 
-export interface RequestFacts {
-  readonly method: string;
-  readonly target: string;
-  readonly scheme: string;
-  readonly authority: string;
-  readonly version: string;
-  readonly fields: readonly Field[];
-  readonly headBytes: number;
-}
-
-export interface ResponseFacts {
-  readonly status: number;
-  readonly version: string;
-  readonly fields: readonly Field[];
-  readonly headBytes: number;
-}
-
 export class ExchangeRecorder {
   readonly #record: (event: FlowEvent) => void;
   readonly #protocol: Protocol;
   readonly #streamKey: string;
   readonly #capture: CaptureRules;
-  readonly #request: BodySpans;
-  readonly #response: BodySpans;
+  readonly #observation: Observation;
+  readonly #request: Message;
+  readonly #response: Message;
+  #requestFacts: RequestFacts | null = null;
   #requestHeadBytes = 0;
   #responseHeadBytes = 0;
   #startedAt: Instant;
@@ -64,6 +51,7 @@ export class ExchangeRecorder {
       protocol: Protocol;
       streamKey: string;
       capture: CaptureRules;
+      observation: Observation;
       record: (event: FlowEvent) => void;
       now: Instant;
     },
@@ -72,9 +60,16 @@ export class ExchangeRecorder {
     this.#protocol = options.protocol;
     this.#streamKey = options.streamKey;
     this.#capture = options.capture;
+    this.#observation = options.observation;
     this.#startedAt = options.now;
-    this.#request = new BodySpans(options.capture.bodyBytes);
-    this.#response = new BodySpans(options.capture.bodyBytes);
+    this.#request = new Message(
+      options.capture.bodyBytes,
+      (offset, bytes, captured) => this.#emitSpan("request_body_chunk", offset, bytes, captured),
+    );
+    this.#response = new Message(
+      options.capture.bodyBytes,
+      (offset, bytes, captured) => this.#emitSpan("response_body_chunk", offset, bytes, captured),
+    );
   }
 
   get completed(): boolean {
@@ -82,6 +77,7 @@ export class ExchangeRecorder {
   }
 
   requestHead(facts: RequestFacts): void {
+    this.#requestFacts = facts;
     this.#requestHeadBytes = facts.headBytes;
     this.#emit("request_headers", {
       authority: facts.authority,
@@ -92,6 +88,7 @@ export class ExchangeRecorder {
       target: facts.target,
       version: facts.version,
     });
+    this.#request.observation = this.#open("request", null);
   }
 
   responseHead(facts: ResponseFacts, now: Instant): void {
@@ -105,48 +102,53 @@ export class ExchangeRecorder {
         ? { exchange_id: this.exchangeId, headers, interim, status: facts.status, version: facts.version }
         : { exchange_id: this.exchangeId, headers, status: facts.status, version: facts.version },
     );
+    if (!interim) this.#response.observation = this.#open("response", facts);
   }
 
   requestContent(bytes: Uint8Array): void {
-    this.#request.push(bytes, this.#emitRequestSpan);
+    this.#request.content(bytes);
   }
 
   responseContent(bytes: Uint8Array): void {
-    this.#response.push(bytes, this.#emitResponseSpan);
+    this.#response.content(bytes);
   }
 
   requestTrailers(fields: readonly Field[]): void {
-    this.#request.finish(this.#emitRequestSpan);
+    this.#request.contentFinished(false);
+    this.#request.trailers = fields;
     this.#emitTrailers("request_trailers", fields);
   }
 
   responseTrailers(fields: readonly Field[]): void {
-    this.#response.finish(this.#emitResponseSpan);
+    this.#response.contentFinished(false);
+    this.#response.trailers = fields;
     this.#emitTrailers("response_trailers", fields);
   }
 
-  /** The request's body is whole: its last span is written. */
+  /** The request is whole: its last span is written. */
   requestFinished(): void {
-    this.#request.finish(this.#emitRequestSpan);
+    this.#request.finish(false);
   }
 
   responseFinished(): void {
-    this.#response.finish(this.#emitResponseSpan);
+    this.#response.finish(false);
   }
 
   /** Ends the exchange; later calls change nothing. */
   complete(outcome: ExchangeOutcome, now: Instant, error?: ExchangeError): void {
     if (this.#completed) return;
     this.#completed = true;
-    this.#request.finish(this.#emitRequestSpan);
-    this.#response.finish(this.#emitResponseSpan);
+    this.#request.finish(true);
+    this.#response.finish(true);
     const attributes: Attributes = {
       duration_ns: now - this.#startedAt,
       exchange_id: this.exchangeId,
       outcome,
-      request_body_bytes: this.#request.total,
+      request_body_bytes: this.#request.bytes,
+      ...this.#request.decodedAttributes("request"),
       request_head_bytes: this.#requestHeadBytes,
-      response_body_bytes: this.#response.total,
+      response_body_bytes: this.#response.bytes,
+      ...this.#response.decodedAttributes("response"),
       response_head_bytes: this.#responseHeadBytes,
       ttfb_ns: this.#firstByteAt === null ? null : this.#firstByteAt - this.#startedAt,
     };
@@ -162,11 +164,18 @@ export class ExchangeRecorder {
     );
   }
 
-  readonly #emitRequestSpan = (offset: number, bytes: number, captured: Uint8Array | null): void =>
-    this.#emitSpan("request_body_chunk", offset, bytes, captured);
-
-  readonly #emitResponseSpan = (offset: number, bytes: number, captured: Uint8Array | null): void =>
-    this.#emitSpan("response_body_chunk", offset, bytes, captured);
+  #open(direction: Direction, response: ResponseFacts | null): MessageObservation | null {
+    const request = this.#requestFacts;
+    if (request === null) return null;
+    return this.#observation.open({
+      direction,
+      exchangeId: this.exchangeId,
+      streamKey: this.#streamKey,
+      protocol: this.#protocol,
+      request,
+      response,
+    });
+  }
 
   #emitSpan(kind: EventKind, offset: number, bytes: number, captured: Uint8Array | null): void {
     this.#emit(kind, {
@@ -189,6 +198,65 @@ export class ExchangeRecorder {
   }
 }
 
+const NO_TRAILERS: readonly Field[] = [];
+
+/** One message of the exchange: its content's way into the log, through whatever observes it. */
+class Message {
+  /** The content as it was transferred, without the transfer coding. */
+  bytes = 0;
+  trailers = NO_TRAILERS;
+  observation: MessageObservation | null = null;
+  readonly #spans: BodySpans;
+  #contentFinished = false;
+  #finished = false;
+
+  constructor(captureBytes: number, emit: EmitSpan) {
+    this.#spans = new BodySpans(captureBytes, emit);
+  }
+
+  content(bytes: Uint8Array): void {
+    this.bytes += bytes.length;
+    if (this.observation === null) this.#spans.push(bytes);
+    else this.observation.decode(bytes, this.#deliver);
+  }
+
+  /** No more content comes: the last span is written. Only the first call counts. */
+  contentFinished(cut: boolean): void {
+    if (this.#contentFinished) return;
+    this.#contentFinished = true;
+    this.observation?.endContent(cut, this.#deliver);
+    this.#spans.finish();
+  }
+
+  /** `cut`: before its end. Only the first call counts. */
+  finish(cut: boolean): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    this.contentFinished(cut);
+    this.observation?.end(cut, this.trailers);
+  }
+
+  decodedAttributes(direction: Direction): Attributes {
+    const decoded = this.observation?.decoded ?? null;
+    if (decoded === null) return {};
+    const { bytes, partial } = decoded;
+    return {
+      [`${direction}_decoded_bytes`]: bytes,
+      ...(partial ? { [`${direction}_decoded_partly`]: true } : {}),
+    };
+  }
+
+  /** The observer sees the content of a span before the span is written, however the content came in. */
+  readonly #deliver = (decoded: Uint8Array): void => {
+    for (let start = 0; start < decoded.length;) {
+      const piece = decoded.subarray(start, start + this.#spans.room);
+      this.observation!.observe(piece);
+      this.#spans.push(piece);
+      start += piece.length;
+    }
+  };
+}
+
 type EmitSpan = (offset: number, bytes: number, captured: Uint8Array | null) => void;
 
 /** How many pieces of a span are kept apart before they are joined, so that tiny reads cost few objects. */
@@ -201,9 +269,14 @@ class BodySpans {
   #parts: Uint8Array[] = [];
   #partBytes = 0;
 
-  constructor(private readonly captureBytes: number) {}
+  constructor(private readonly captureBytes: number, private readonly emit: EmitSpan) {}
 
-  push(bytes: Uint8Array, emit: EmitSpan): void {
+  /** What is missing of the span under way; never 0. */
+  get room(): number {
+    return this.#spanOffset + BODY_SPAN_BYTES - this.total;
+  }
+
+  push(bytes: Uint8Array): void {
     let start = 0;
     while (start < bytes.length) {
       const spanEnd = this.#spanOffset + BODY_SPAN_BYTES;
@@ -212,12 +285,12 @@ class BodySpans {
       if (captureEnd > start) this.#keep(bytes.slice(start, captureEnd));
       this.total += end - start;
       start = end;
-      if (this.total === spanEnd) this.#emitSpan(emit);
+      if (this.total === spanEnd) this.#emitSpan();
     }
   }
 
-  finish(emit: EmitSpan): void {
-    if (this.total > this.#spanOffset) this.#emitSpan(emit);
+  finish(): void {
+    if (this.total > this.#spanOffset) this.#emitSpan();
   }
 
   #keep(part: Uint8Array): void {
@@ -236,13 +309,13 @@ class BodySpans {
     return joined;
   }
 
-  #emitSpan(emit: EmitSpan): void {
+  #emitSpan(): void {
     const captured = this.#parts.length === 0
       ? null
       : this.#parts.length === 1
       ? this.#parts[0]!
       : this.#joined();
-    emit(this.#spanOffset, this.total - this.#spanOffset, captured);
+    this.emit(this.#spanOffset, this.total - this.#spanOffset, captured);
     this.#spanOffset = this.total;
     this.#parts = [];
     this.#partBytes = 0;

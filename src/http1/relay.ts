@@ -14,6 +14,7 @@ import { Outbox } from "../core/outbox.ts";
 import type { Timer, TransportFault } from "../core/session.ts";
 import type { Side } from "../core/side.ts";
 import { type CaptureRules, type ExchangeError, ExchangeRecorder } from "../http/exchange_recorder.ts";
+import type { Observation } from "../http/observation.ts";
 import type { Field } from "../http/fields.ts";
 import type { Answer } from "../http/answer.ts";
 import { encodeAnswer } from "./answer.ts";
@@ -62,6 +63,7 @@ export interface RelayOptions {
   readonly host: RelayHost;
   readonly limits: RelayLimits;
   readonly capture: CaptureRules;
+  readonly observation: Observation;
   readonly scheme: string;
   /** The authority the flow was decided for, used where a request has no Host. */
   readonly authority: string;
@@ -386,6 +388,7 @@ export class Http1Relay {
       protocol: "http1",
       streamKey: `h1:${id}`,
       capture: this.#capture,
+      observation: this.#options.observation,
       record: this.#record,
       now: this.#now,
     });

@@ -16,6 +16,7 @@ import { Outbox } from "../core/outbox.ts";
 import type { Timer, TransportFault } from "../core/session.ts";
 import { opposite, type Side } from "../core/side.ts";
 import { type CaptureRules, type ExchangeError, ExchangeRecorder } from "../http/exchange_recorder.ts";
+import type { Observation } from "../http/observation.ts";
 import { FloodGuard } from "./flood_guard.ts";
 import { type ErrorCodeName, errorCodeName, type Http2Error, http2Error, isLimit } from "./errors.ts";
 import { readRequest, readResponse, readTrailers, type RequestSection } from "./field_section.ts";
@@ -59,6 +60,7 @@ export interface Http2RelayOptions {
   readonly host: Http2Host;
   readonly limits: Http2Limits;
   readonly capture: CaptureRules;
+  readonly observation: Observation;
   readonly scheme: string;
   readonly authority: string;
   readonly firstExchangeId: number;
@@ -569,6 +571,7 @@ export class Http2Relay {
       protocol: "http2",
       streamKey: `h2:${id}`,
       capture: this.#options.capture,
+      observation: this.#options.observation,
       record: this.#record,
       now: this.#now,
     });

@@ -88,6 +88,15 @@ const bodyChunk = {
   data: optional(text),
   data_base64: optional(base64),
 };
+const direction = oneOf(["request", "response"]);
+/** Something within a message: a line, a frame, an event. */
+const unit = {
+  exchange_id: ordinal,
+  direction,
+  bytes: count,
+  data: optional(text),
+  data_base64: optional(base64),
+};
 const trailers = { exchange_id: ordinal, headers: fieldLines };
 
 const ATTRIBUTE_RULES: Readonly<Record<EventKind, Readonly<Record<string, Rule>>>> = {
@@ -155,12 +164,21 @@ const ATTRIBUTE_RULES: Readonly<Record<EventKind, Readonly<Record<string, Rule>>
     outcome: oneOf(EXCHANGE_OUTCOMES),
     duration_ns: count,
     request_body_bytes: count,
+    request_decoded_bytes: optional(count),
     request_head_bytes: count,
     response_body_bytes: count,
+    response_decoded_bytes: optional(count),
     response_head_bytes: count,
     ttfb_ns: orNull(count),
   },
-  observer_stopped: { observer: text, reason: text },
+  ndjson_line: { ...unit, index: count },
+  decoder_failed: {
+    exchange_id: ordinal,
+    direction,
+    reason: text,
+    stage: oneOf(["transfer_coding", "content_coding", "framing", "sanitizer", "payload"]),
+  },
+  observer_stopped: { exchange_id: ordinal, direction, observer: text, reason: text },
   stream_closed: {
     bytes_from_client: count,
     bytes_from_server: count,

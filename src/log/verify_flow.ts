@@ -103,8 +103,10 @@ export class FlowChecker {
       case "response_trailers":
       case "exchange_completed":
         return this.#exchangeKey(event) ?? this.#exchangeEvent(event);
+      case "ndjson_line":
+      case "decoder_failed":
       case "observer_stopped":
-        return null;
+        return this.#observed(event);
       case "stream_closed":
         return flowKey(event) ?? this.#closed(event.attributes);
     }
@@ -250,13 +252,13 @@ export class FlowChecker {
   #completed(exchange: OpenExchange, id: number, attributes: CheckedEvent["attributes"]): Fault | null {
     this.#exchanges.delete(id);
     for (const message of ["request", "response"] as const) {
-      const stated = attributes[`${message}_body_bytes`];
+      // Where a content coding was taken off, the body events are about what came out.
+      const decoded = `${message}_decoded_bytes`;
+      const name = Object.hasOwn(attributes, decoded) ? decoded : `${message}_body_bytes`;
+      const stated = attributes[name];
       const seen = exchange.bodies[message].bytes;
       if (stated === seen) continue;
-      return fault(
-        "byte_counts",
-        `exchange ${id} says ${message}_body_bytes ${stated}, its body events cover ${seen}`,
-      );
+      return fault("byte_counts", `exchange ${id} says ${name} ${stated}, its body events cover ${seen}`);
     }
     if (attributes["outcome"] === "complete" && !exchange.responseHeaders) {
       return fault("exchange_completed", `exchange ${id} is called complete without a final response`);
@@ -272,6 +274,16 @@ export class FlowChecker {
       return fault("exchange_completed", `exchange ${id} has its first byte after its end`);
     }
     return null;
+  }
+
+  /** What an observer says belongs to a message that has begun and is not over. */
+  #observed({ kind, attributes }: CheckedEvent): Fault | null {
+    const id = attributes["exchange_id"] as number;
+    const exchange = this.#exchanges.get(id);
+    const begun = attributes["direction"] === "request"
+      ? exchange?.requestHeaders
+      : exchange?.responseHeaders;
+    return begun ? null : order(kind, id, `is about a ${attributes["direction"]} that is not under way`);
   }
 
   #closed(attributes: CheckedEvent["attributes"]): Fault | null {

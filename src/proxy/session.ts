@@ -17,6 +17,7 @@ import type { Http1Error } from "../http1/errors.ts";
 import { HeadReader } from "../http1/head_reader.ts";
 import { Http1Relay, type RelayHost } from "../http1/relay.ts";
 import { Http2Relay } from "../http2/relay.ts";
+import { FlowObservation } from "../observe/flow_observation.ts";
 import { type ClientHello, ClientHelloReader } from "../tls/client_hello.ts";
 import { normalizeTlsFailure } from "../tls/failure.ts";
 import { ja3, ja4 } from "../tls/fingerprint.ts";
@@ -82,6 +83,7 @@ export class ProxySession implements Session {
   #helloReader: ClientHelloReader | null = null;
   #handshakes: Handshakes | null = null;
   #relay: Http1Relay | Http2Relay | null = null;
+  #observation: FlowObservation | null = null;
   #router: ForwardRouter | null = null;
 
   constructor(
@@ -96,7 +98,7 @@ export class ProxySession implements Session {
   get heldBytes(): number {
     const hello = this.#helloReader?.bytes ?? this.#handshakes?.preread ?? NOTHING;
     return this.#held.client.length + this.#held.server.length + this.#headBytes + hello.length +
-      (this.#relay?.heldBytes ?? 0);
+      (this.#relay?.heldBytes ?? 0) + (this.#observation?.heldBytes ?? 0);
   }
 
   begin(now: Instant): void {
@@ -544,6 +546,7 @@ export class ProxySession implements Session {
       host,
       limits: this.config.limits,
       capture: this.config.capture,
+      observation: this.#observation ??= this.#observe(),
       scheme,
       authority: this.#target === null ? "" : formatAuthority(this.#target),
       router,
@@ -749,6 +752,14 @@ export class ProxySession implements Session {
     this.#close("tls_handshake_failed", detail);
   }
 
+  #observe(): FlowObservation {
+    return new FlowObservation({
+      config: this.config.observe,
+      record: (event) => this.effects.record(event),
+      now: () => this.#now,
+    });
+  }
+
   #observeHttp(scheme: string, preread?: Uint8Array): void {
     if (!this.#step("http1")) return;
     this.#protocol = "http1";
@@ -772,6 +783,7 @@ export class ProxySession implements Session {
       },
       limits: this.config.http2Limits,
       capture: this.config.capture,
+      observation: this.#observation ??= this.#observe(),
       scheme,
       authority: this.#target === null ? "" : formatAuthority(this.#target),
       firstExchangeId: this.#exchangeId,
@@ -863,6 +875,7 @@ export class ProxySession implements Session {
     this.#helloReader = null;
     this.#handshakes = null;
     this.#relay = null;
+    this.#observation = null;
     this.#router = null;
     this.#held = NOTHING_HELD;
     this.#firstOctets = NOTHING;

@@ -1,10 +1,13 @@
-/** What a session takes of the settings, and the hashes it is given. */
+/** What a session takes of the settings, and what it is given of the platform. */
 import type { Settings } from "../core/settings.ts";
 import type { CaptureRules } from "../http/exchange_recorder.ts";
+import type { ObserveConfig } from "../observe/flow_observation.ts";
+import type { InflaterFactory } from "../observe/inflate.ts";
+import { OBSERVERS } from "../observe/registry.ts";
 import type { RelayLimits } from "../http1/relay.ts";
 import type { Http2Limits } from "../http2/limits.ts";
 
-/** What every session of a proxy shares. Hashes are arguments: a session has no access to the platform's. */
+/** What every session of a proxy shares. The platform's functions are arguments: a session has no access to them. */
 export interface SessionConfig {
   readonly connectParseMode: "strict" | "lenient";
   readonly limits: RelayLimits;
@@ -16,14 +19,19 @@ export interface SessionConfig {
   readonly tlsHandshakeMs: number;
   readonly tunnelIdleMs: number;
   readonly upstreamSniMode: Settings["tls"]["upstreamSniMode"];
+  readonly observe: ObserveConfig;
   readonly md5: (text: string) => string;
   readonly sha256: (text: string) => string;
 }
 
-export function sessionConfig(
-  settings: Settings,
-  hashes: { md5: (text: string) => string; sha256: (text: string) => string },
-): SessionConfig {
+/** What a session needs of the platform. */
+export interface SessionPlatform {
+  readonly md5: (text: string) => string;
+  readonly sha256: (text: string) => string;
+  readonly inflaters: InflaterFactory;
+}
+
+export function sessionConfig(settings: Settings, platform: SessionPlatform): SessionConfig {
   return {
     connectParseMode: settings.http.connectParseMode,
     limits: {
@@ -44,8 +52,18 @@ export function sessionConfig(
     tlsHandshakeMs: settings.timeouts.tlsHandshakeMs,
     tunnelIdleMs: settings.timeouts.tunnelIdleMs,
     upstreamSniMode: settings.tls.upstreamSniMode,
-    md5: hashes.md5,
-    sha256: hashes.sha256,
+    observe: {
+      observers: OBSERVERS,
+      limits: {
+        captureBytes: settings.capture.bodyBytes,
+        decoderBufferBytes: settings.limits.decoderBufferBytes,
+        inflateRatio: settings.limits.inflateRatio,
+        inflateBytes: settings.limits.inflateBytes,
+      },
+      inflaters: platform.inflaters,
+    },
+    md5: platform.md5,
+    sha256: platform.sha256,
   };
 }
 

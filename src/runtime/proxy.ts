@@ -23,6 +23,7 @@ import { Dialer } from "./dialer.ts";
 import { EventLog } from "./event_log.ts";
 import { transportFault } from "./faults.ts";
 import { type ConnCallbacks, FlowDriver, type SecureCallbacks, type World } from "./flow_driver.ts";
+import { INFLATERS } from "./inflate.ts";
 import { Listener } from "./listener.ts";
 import type {
   Notice,
@@ -117,6 +118,7 @@ class ProxyWorld implements World {
     this.#config = sessionConfig(settings, {
       md5: (text) => createHash("md5").update(text).digest("hex"),
       sha256: (text) => createHash("sha256").update(text).digest("hex"),
+      inflaters: INFLATERS,
     });
     this.budget = new InFlightBudget(settings.limits.maxInFlightBytes);
     this.flowBufferBytes = settings.limits.flowBufferBytes;

@@ -2,6 +2,7 @@
  * The simulated world: what `runtime/proxy.ts` is for real flows, with virtual time and links, scripted peers,
  * and a log of virtual speed. Everything above it (driver, session, relay, deadlines, budget) is the real code.
  */
+import { INFLATERS } from "../runtime/inflate.ts";
 import { createHash } from "node:crypto";
 import { type Authority, formatAuthority } from "../core/authority.ts";
 import type { FlowContext, FlowEvent } from "../core/event.ts";
@@ -421,7 +422,10 @@ function configOf({ timeouts, captureBytes, maxFlows }: SimOptions): SessionConf
     },
   });
   const hash = (name: string) => (text: string) => createHash(name).update(text).digest("hex");
-  return { ...sessionConfig(settings, { md5: hash("md5"), sha256: hash("sha256") }), ...HTTP1_ONLY };
+  return {
+    ...sessionConfig(settings, { md5: hash("md5"), sha256: hash("sha256"), inflaters: INFLATERS }),
+    ...HTTP1_ONLY,
+  };
 }
 
 /** What the peers here speak. */

@@ -1,3 +1,4 @@
+import { NO_OBSERVATION } from "../../src/http/observation.ts";
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import type { Attributes, FlowEvent } from "../../src/core/event.ts";
@@ -9,6 +10,7 @@ function record(bodyBytes: number, redact: string[] = []) {
     protocol: "http1",
     streamKey: "h1:1",
     capture: { bodyBytes, redactHeaders: new Set(redact) },
+    observation: NO_OBSERVATION,
     record: (event) => events.push(event),
     now: 1_000,
   });

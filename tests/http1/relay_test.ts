@@ -1,3 +1,4 @@
+import { NO_OBSERVATION } from "../../src/http/observation.ts";
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import type { FlowEvent } from "../../src/core/event.ts";
@@ -47,6 +48,7 @@ function run(steps: readonly Step[], { abort = false, ends = false } = {}): Outc
     },
     limits: LIMITS,
     capture: { bodyBytes: 64, redactHeaders: new Set() },
+    observation: NO_OBSERVATION,
     scheme: "https",
     authority: "a.test",
     router: null,

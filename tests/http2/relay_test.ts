@@ -1,3 +1,4 @@
+import { NO_OBSERVATION } from "../../src/http/observation.ts";
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import type { FlowEvent } from "../../src/core/event.ts";
@@ -65,6 +66,7 @@ function run(steps: readonly Step[]) {
     },
     limits: LIMITS,
     capture: { bodyBytes: 64, redactHeaders: new Set() },
+    observation: NO_OBSERVATION,
     scheme: "https",
     authority: "a.test",
     firstExchangeId: 1,

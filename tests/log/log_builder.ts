@@ -150,6 +150,17 @@ export const tlsEvents: readonly FlowEvent[] = [
   }),
 ];
 
+/** What the observers of a message may say. */
+function observed(exchangeId: number, direction: "request" | "response"): FlowEvent[] {
+  const of = { direction, exchange_id: exchangeId };
+  const key = `h1:${exchangeId}`;
+  return [
+    flowEvent("ndjson_line", { bytes: 2, data: "{}", index: 0, ...of }, key),
+    flowEvent("decoder_failed", { reason: "not gzip", stage: "content_coding", ...of }, key),
+    flowEvent("observer_stopped", { observer: "ndjson", reason: "limit", ...of }, key),
+  ];
+}
+
 /** Every kind of event there is, several flows at once, two openings with a flow cut off between them. */
 export function goodLog(): LogBuilder {
   const log = new LogBuilder().open();
@@ -166,6 +177,7 @@ export function goodLog(): LogBuilder {
       chunk("request", 1, 16384, 100, { data_base64: "/wD/" }),
       trailers("request", 1),
       responseHeaders(1, 200),
+      ...observed(1, "response"),
       chunk("response", 1, 0, 16384),
     )
     .add(blocked, received, decision("block"), closed("blocked"))
@@ -184,7 +196,6 @@ export function goodLog(): LogBuilder {
         outcome: "protocol_error",
         ttfb_ns: null,
       }, "h1:3"),
-      flowEvent("observer_stopped", { observer: "sse", reason: "limit" }),
       closed("protocol_error", { reason_detail: "bare LF" }),
     )
     .add(tunnelled, closed());

@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { sessionConfig } from "../../src/proxy/session_config.ts";
+import { INFLATERS } from "../../src/runtime/inflate.ts";
 import { settingsFromValues } from "../../src/runtime/config/load.ts";
 
 Deno.test("sessionConfig takes over what sessions need, names of fields in lower case", () => {
@@ -13,7 +14,7 @@ Deno.test("sessionConfig takes over what sessions need, names of fields in lower
     env: {},
     cwd: "/",
   });
-  const config = sessionConfig(settings, { md5: () => "m", sha256: () => "s" });
+  const config = sessionConfig(settings, { md5: () => "m", sha256: () => "s", inflaters: INFLATERS });
   assertEquals(config.limits.maxHeadBytes, 2048);
   assertEquals(config.limits.headMs, 3_000);
   assertEquals(config.tunnelIdleMs, 4_000);

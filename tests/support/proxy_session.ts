@@ -1,4 +1,5 @@
 /** Sessions of a proxy for playbooks, with the default settings unless told otherwise. */
+import { INFLATERS } from "../../src/runtime/inflate.ts";
 import { createHash } from "node:crypto";
 import type { FlowContext } from "../../src/core/event.ts";
 import type { Effects } from "../../src/core/session.ts";
@@ -29,7 +30,11 @@ export function session(
   options: { readonly refuse?: "too_many_flows" } = {},
 ): (effects: Effects) => ProxySession {
   const hash = (name: string) => (text: string) => createHash(name).update(text).digest("hex");
-  const defaults = sessionConfig(settings, { md5: hash("md5"), sha256: hash("sha256") });
+  const defaults = sessionConfig(settings, {
+    md5: hash("md5"),
+    sha256: hash("sha256"),
+    inflaters: INFLATERS,
+  });
   const config: SessionConfig = {
     ...defaults,
     ...HTTP1_ONLY,

@@ -1,0 +1,21 @@
+/** What is known of the two messages of an exchange once their heads are there, whatever the HTTP version. */
+import type { Field } from "./fields.ts";
+
+export type Direction = "request" | "response";
+
+export interface RequestFacts {
+  readonly method: string;
+  readonly target: string;
+  readonly scheme: string;
+  readonly authority: string;
+  readonly version: string;
+  readonly fields: readonly Field[];
+  readonly headBytes: number;
+}
+
+export interface ResponseFacts {
+  readonly status: number;
+  readonly version: string;
+  readonly fields: readonly Field[];
+  readonly headBytes: number;
+}

@@ -1,0 +1,163 @@
+/**
+ * Takes content codings (RFC 9110 §8.4) off: the second stage of the chain. What comes out is a function of
+ * the octets alone. A bomb is met by two bounds, the ratio of decoded to coded octets and a size in all;
+ * the ratio is that at the end of the block of coded octets under way.
+ */
+import type { InflateCoding, Inflater, InflaterFactory } from "./inflate.ts";
+
+/** What a coding is called in `content-encoding`, and how it is decoded. */
+const CODINGS: Readonly<Record<string, InflateCoding>> = {
+  gzip: "gzip",
+  "x-gzip": "gzip",
+  deflate: "deflate",
+};
+
+/** More codings than this on one message are a way to make decoders work, not a way to save octets. */
+export const STACKED_CODINGS_MAX = 4;
+/** The steps in which the ratio's allowance grows. */
+const BLOCK_BYTES = 4 * 1024;
+/** Coded octets that may give nothing at all; a header with a long file name needs some. */
+export const BARREN_BYTES_MAX = 4 * BLOCK_BYTES;
+/** Decoded octets from which on the ratio counts. */
+export const RATIO_FREE_BYTES = 64 * 1024;
+
+export interface ContentCodingLimits {
+  readonly inflateRatio: number;
+  readonly inflateBytes: number;
+}
+
+/** The codings of a message in the order in which they were applied; `identity` is none. */
+export type ReadCodings =
+  | { readonly type: "codings"; readonly codings: readonly string[] }
+  | { readonly type: "error"; readonly detail: string };
+
+export function readCodings(names: readonly string[]): ReadCodings {
+  const codings = names.filter((name) => name !== "identity");
+  if (codings.length > STACKED_CODINGS_MAX) {
+    return {
+      type: "error",
+      detail: `${codings.length} content codings; at most ${STACKED_CODINGS_MAX} are taken off`,
+    };
+  }
+  const unknown = codings.find((name) => !Object.hasOwn(CODINGS, name));
+  if (unknown !== undefined) {
+    return {
+      type: "error",
+      detail: `the content coding ${unknown.slice(0, 64)} is not known; known are ${
+        Object.keys(CODINGS).join(", ")
+      }`,
+    };
+  }
+  return { type: "codings", codings };
+}
+
+/** About what the decoders of these codings keep, in octets, and what is kept until they give something. */
+export function codingsHeldBytes(codings: readonly string[], inflaters: InflaterFactory): number {
+  return codings.reduce((sum, name) => sum + inflaters.heldBytes[CODINGS[name]!], BARREN_BYTES_MAX);
+}
+
+/** Decodes the content of one message. After the first error it takes no more. */
+export class ContentDecoder {
+  /** The decoders, the coding that was applied last first. */
+  readonly #layers: Layer[];
+  readonly #limits: ContentCodingLimits;
+  codedBytes = 0;
+  decodedBytes = 0;
+  /** What is wrong with the content, or which limit it went over. */
+  error: string | null = null;
+
+  constructor(codings: readonly string[], inflaters: InflaterFactory, limits: ContentCodingLimits) {
+    this.#limits = limits;
+    this.#layers = codings.toReversed().map((name) => new Layer(name, inflaters));
+  }
+
+  push(content: Uint8Array, deliver: (decoded: Uint8Array) => void): void {
+    let start = 0;
+    while (start < content.length && this.error === null) {
+      const end = Math.min(content.length, start + BLOCK_BYTES - this.codedBytes % BLOCK_BYTES);
+      this.codedBytes += end - start;
+      this.#decode(0, content.subarray(start, end), deliver);
+      start = end;
+      if (this.codedBytes === BARREN_BYTES_MAX && this.decodedBytes === 0) {
+        this.error ??= `nothing decoded from ${BARREN_BYTES_MAX} octets`;
+      }
+    }
+  }
+
+  /** No more content: tells whether all of it was there. */
+  end(): void {
+    for (const layer of this.#layers) {
+      if (this.error !== null) return;
+      const detail = layer.end();
+      if (detail !== null) this.error = `${layer.name}: ${detail}`;
+    }
+  }
+
+  close(): void {
+    for (const layer of this.#layers) layer.close();
+  }
+
+  #decode(index: number, input: Uint8Array, deliver: (decoded: Uint8Array) => void): boolean {
+    const layer = this.#layers[index];
+    if (layer === undefined) return this.#deliver(input, deliver);
+    const fault = layer.push(input, (output) => this.#decode(index + 1, output, deliver));
+    if (fault !== null) this.error ??= `${layer.name}: ${fault}`;
+    return this.error === null;
+  }
+
+  #deliver(output: Uint8Array, deliver: (decoded: Uint8Array) => void): boolean {
+    const { inflateBytes, inflateRatio } = this.#limits;
+    // By whole blocks, so that it does not matter how far into one the content has come.
+    const coded = Math.ceil(this.codedBytes / BLOCK_BYTES) * BLOCK_BYTES;
+    const byRatio = Math.max(RATIO_FREE_BYTES, inflateRatio * coded);
+    const taken = output.subarray(0, Math.min(inflateBytes, byRatio) - this.decodedBytes);
+    this.decodedBytes += taken.length;
+    if (taken.length > 0) deliver(taken);
+    if (taken.length === output.length) return true;
+    this.error = this.decodedBytes >= inflateBytes
+      ? `more than ${inflateBytes} decoded octets (limits.inflate_bytes)`
+      : `more than ${inflateRatio} decoded octets for each coded one (limits.inflate_ratio)`;
+    return false;
+  }
+}
+
+/** One coding on its way off. `deflate` is met with its wrapper and, against RFC 9110 §8.4.1.2, without. */
+class Layer {
+  #inflater: Inflater | null = null;
+  #first: number | null = null;
+  readonly #inflaters: InflaterFactory;
+
+  constructor(readonly name: string, inflaters: InflaterFactory) {
+    this.#inflaters = inflaters;
+    const coding = CODINGS[name]!;
+    if (coding !== "deflate") this.#inflater = inflaters.open(coding);
+  }
+
+  /** Gives what is wrong, or null. */
+  push(input: Uint8Array, deliver: (output: Uint8Array) => boolean): string | null {
+    if (this.#inflater === null) return this.#begin(input, deliver);
+    const result = this.#inflater.push(input, deliver);
+    return result.type === "error" ? result.detail : null;
+  }
+
+  end(): string | null {
+    if (this.#inflater !== null) return this.#inflater.end();
+    return this.#first === null ? null : "unexpected end of file";
+  }
+
+  close(): void {
+    this.#inflater?.close();
+  }
+
+  /** RFC 1950 §2.2: the wrapper's first two octets tell that it is one. */
+  #begin(input: Uint8Array, deliver: (output: Uint8Array) => boolean): string | null {
+    const all = this.#first === null ? input : Uint8Array.of(this.#first, ...input);
+    if (all.length < 2) {
+      this.#first = all[0] ?? null;
+      return null;
+    }
+    const wrapped = (all[0]! & 0x0f) === 8 && (all[0]! * 256 + all[1]!) % 31 === 0;
+    this.#inflater = this.#inflaters.open(wrapped ? "deflate" : "deflate-raw");
+    return this.push(all, deliver);
+  }
+}

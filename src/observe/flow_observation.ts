@@ -1,0 +1,305 @@
+/**
+ * What is observed in one flow: opens the chain for each message (content coding, then the observer that
+ * knows the message), hands out the flow's budget, and sees to it that whatever an observer does the relay
+ * and the rest of the log do not change.
+ */
+import type { Attributes, EventKind, FlowEvent, Protocol } from "../core/event.ts";
+import type { Instant } from "../core/instant.ts";
+import { type Field, listElements } from "../http/fields.ts";
+import { fieldValues, mediaTypeOf } from "../http/media_type.ts";
+import type { Decoded, MessageHead, MessageObservation, Observation } from "../http/observation.ts";
+import { codingsHeldBytes, ContentDecoder, readCodings } from "./content_coding.ts";
+import type { InflaterFactory } from "./inflate.ts";
+import type {
+  MessageObserver,
+  ObserveLimits,
+  ObserverContext,
+  ObserverDefinition,
+  Stage,
+} from "./observer.ts";
+
+/** What is the same for all flows. */
+export interface ObserveConfig {
+  readonly observers: readonly ObserverDefinition[];
+  readonly limits: ObserveLimits;
+  readonly inflaters: InflaterFactory;
+}
+
+export interface FlowObservationOptions {
+  readonly config: ObserveConfig;
+  readonly record: (event: FlowEvent) => void;
+  readonly now: () => Instant;
+}
+
+/** `content_coding` as `observer_stopped` names it; the others are the observers' own names. */
+const DECODER_NAME = "content_coding";
+const NOTHING = new Uint8Array(0);
+
+export class FlowObservation implements Observation {
+  readonly #options: FlowObservationOptions;
+  readonly #budget: Budget;
+
+  constructor(options: FlowObservationOptions) {
+    this.#options = options;
+    this.#budget = new Budget(options.config.limits.decoderBufferBytes);
+  }
+
+  /** What observers and decoders keep, in octets. */
+  get heldBytes(): number {
+    return this.#budget.held;
+  }
+
+  open(head: MessageHead): MessageObservation | null {
+    const { config } = this.#options;
+    const { fields } = head.response ?? head.request;
+    const codings = fieldValues(fields, "content-encoding");
+    const mediaType = mediaTypeOf(fields);
+    const message = new ObservedMessage(head, this.#options, this.#budget);
+    // What is in a coding that cannot be taken off says nothing to an observer.
+    if (codings.length > 0 && !message.decodeBy(listElements(codings))) return null;
+    for (const definition of config.observers) {
+      if (message.observeBy(definition, mediaType)) break;
+    }
+    return message.idle ? null : message;
+  }
+}
+
+/** What the observers of a flow may keep, and what they do. */
+class Budget {
+  held = 0;
+  constructor(private readonly max: number) {}
+
+  hold(bytes: number): boolean {
+    if (this.held + bytes > this.max) return false;
+    this.held += bytes;
+    return true;
+  }
+
+  release(bytes: number): void {
+    this.held -= bytes;
+  }
+}
+
+class ObservedMessage implements MessageObservation, ObserverContext {
+  readonly #head: MessageHead;
+  readonly #options: FlowObservationOptions;
+  readonly #budget: Budget;
+  /** What is to be taken off; nothing where that could not be. */
+  #codings: readonly string[] = [];
+  #decoder: ContentDecoder | null = null;
+  #decoderHeld = 0;
+  /** Content was decoded; where nothing could be, the content as it came is recorded instead. */
+  #decoded: Decoded | null = null;
+  /** What has come in without anything being decoded yet. */
+  #undecoded: Uint8Array[] = [];
+  #observer: MessageObserver | null = null;
+  #observerName = "";
+  #held = 0;
+
+  constructor(head: MessageHead, options: FlowObservationOptions, budget: Budget) {
+    this.#head = head;
+    this.#options = options;
+    this.#budget = budget;
+  }
+
+  /** Nothing is to be done with this message. */
+  get idle(): boolean {
+    return this.#codings.length === 0 && this.#observer === null;
+  }
+
+  get decoded(): Decoded | null {
+    return this.#decoded;
+  }
+
+  // The chain
+
+  /** False where these codings cannot be taken off. */
+  decodeBy(names: readonly string[]): boolean {
+    const read = readCodings(names);
+    if (read.type === "error") {
+      this.#failed("content_coding", read.detail);
+      return false;
+    }
+    this.#codings = read.codings;
+    return true;
+  }
+
+  /** Whether this observer has taken the message. */
+  observeBy(definition: ObserverDefinition, mediaType: ReturnType<typeof mediaTypeOf>): boolean {
+    try {
+      this.#observer = definition.open(this.#head, mediaType, this);
+    } catch (error) {
+      this.#stopped(definition.name, failureReason(error));
+      return true;
+    }
+    this.#observerName = definition.name;
+    return this.#observer !== null;
+  }
+
+  decode(content: Uint8Array, deliver: (decoded: Uint8Array) => void): void {
+    if (this.#codings.length > 0 && this.#decoder === null) this.#openDecoder();
+    const decoder = this.#decoder;
+    if (decoder === null) {
+      // Content that was decoded in part has nothing more to say; how long it is the exchange tells.
+      if (this.#decoded === null) deliver(content);
+      return;
+    }
+    decoder.push(content, (decoded) => {
+      if (this.#undecoded.length > 0) this.#undecoded = [];
+      deliver(decoded);
+    });
+    if (decoder.error !== null) this.#decodingFailed(decoder, content, deliver);
+    else if (decoder.decodedBytes === 0) this.#undecoded.push(content.slice());
+  }
+
+  observe(decoded: Uint8Array): void {
+    const observer = this.#observer;
+    if (observer === null) return;
+    try {
+      observer.content(decoded);
+    } catch (error) {
+      this.#stop(failureReason(error));
+    }
+  }
+
+  endContent(cut: boolean, deliver: (decoded: Uint8Array) => void): void {
+    const decoder = this.#decoder;
+    if (decoder === null) return;
+    if (!cut) decoder.end();
+    if (decoder.error !== null) {
+      this.#decodingFailed(decoder, NOTHING, deliver);
+    } else if (decoder.decodedBytes === 0 && cut) {
+      this.#recordUndecoded(NOTHING, deliver);
+    } else {
+      this.#decoded = { bytes: decoder.decodedBytes, partial: cut };
+      this.#undecoded = [];
+      this.#closeDecoder();
+    }
+  }
+
+  end(cut: boolean, trailers: readonly Field[]): void {
+    const observer = this.#observer;
+    if (observer === null) return;
+    try {
+      observer.end(cut, trailers);
+    } catch (error) {
+      this.#stop(failureReason(error));
+    }
+    this.#detach();
+  }
+
+  #openDecoder(): void {
+    const { inflaters, limits } = this.#options.config;
+    const held = codingsHeldBytes(this.#codings, inflaters);
+    if (!this.#budget.hold(held)) {
+      this.#codings = [];
+      this.#stopped(DECODER_NAME, budgetReason(limits));
+      this.#detach();
+      return;
+    }
+    this.#decoderHeld = held;
+    this.#decoder = new ContentDecoder(this.#codings, inflaters, limits);
+  }
+
+  #decodingFailed(
+    decoder: ContentDecoder,
+    content: Uint8Array,
+    deliver: (decoded: Uint8Array) => void,
+  ): void {
+    this.#failed("content_coding", decoder.error!);
+    if (decoder.decodedBytes === 0) {
+      this.#recordUndecoded(content, deliver);
+      return;
+    }
+    this.#decoded = { bytes: decoder.decodedBytes, partial: true };
+    this.#codings = [];
+    this.#detach();
+    this.#closeDecoder();
+  }
+
+  /** Nothing of it could be decoded, so it is recorded as it is. */
+  #recordUndecoded(content: Uint8Array, deliver: (decoded: Uint8Array) => void): void {
+    this.#codings = [];
+    this.#closeDecoder();
+    this.#detach();
+    const parts = this.#undecoded;
+    this.#undecoded = [];
+    for (const part of parts) deliver(part);
+    if (content.length > 0) deliver(content);
+  }
+
+  #closeDecoder(): void {
+    this.#decoder?.close();
+    this.#decoder = null;
+    this.#budget.release(this.#decoderHeld);
+    this.#decoderHeld = 0;
+  }
+
+  // What the observer is given
+
+  get limits(): ObserveLimits {
+    return this.#options.config.limits;
+  }
+
+  get now(): Instant {
+    return this.#options.now();
+  }
+
+  emit(kind: EventKind, attributes: Attributes, protocol: Protocol = this.#head.protocol): void {
+    const { direction, exchangeId, streamKey } = this.#head;
+    this.#options.record({
+      kind,
+      protocol,
+      streamKey,
+      attributes: { ...attributes, direction, exchange_id: exchangeId },
+    });
+  }
+
+  hold(bytes: number): boolean {
+    if (this.#observer !== null && this.#budget.hold(bytes)) {
+      this.#held += bytes;
+      return true;
+    }
+    this.#stop(budgetReason(this.limits));
+    return false;
+  }
+
+  release(bytes: number): void {
+    this.#held -= bytes;
+    this.#budget.release(bytes);
+  }
+
+  fail(stage: Stage, reason: string): void {
+    if (this.#observer === null) return;
+    this.#failed(stage, reason);
+    this.#detach();
+  }
+
+  #stop(reason: string): void {
+    if (this.#observer === null) return;
+    this.#detach();
+    this.#stopped(this.#observerName, reason);
+  }
+
+  #detach(): void {
+    this.#observer = null;
+    this.#budget.release(this.#held);
+    this.#held = 0;
+  }
+
+  #failed(stage: Stage, reason: string): void {
+    this.emit("decoder_failed", { reason, stage });
+  }
+
+  #stopped(observer: string, reason: string): void {
+    this.emit("observer_stopped", { observer, reason });
+  }
+}
+
+function budgetReason({ decoderBufferBytes }: ObserveLimits): string {
+  return `over the ${decoderBufferBytes} octets that observers of a flow may keep (limits.decoder_buffer_bytes)`;
+}
+
+function failureReason(error: unknown): string {
+  return `failed: ${error instanceof Error ? error.message : String(error)}`;
+}

@@ -1,0 +1,32 @@
+/**
+ * Decompression as the observers know it: synchronous and bounded. The platform's decoders are behind it,
+ * given to the session as an argument like everything of the platform.
+ */
+
+/** `deflate` has the wrapper of RFC 1950, `deflate-raw` has none (RFC 1951). */
+export const INFLATE_CODINGS = ["gzip", "deflate", "deflate-raw"] as const;
+export type InflateCoding = typeof INFLATE_CODINGS[number];
+
+export type InflateResult =
+  | { readonly type: "more" }
+  /** `deliver` wanted no more. */
+  | { readonly type: "stopped" }
+  | { readonly type: "error"; readonly detail: string };
+
+export interface Inflater {
+  /**
+   * Decodes all that can be decoded of the input so far and gives it in pieces, valid during the call. What is
+   * delivered in all depends on the octets alone, not on how they were cut. `deliver` gives false to stop.
+   */
+  push(input: Uint8Array, deliver: (output: Uint8Array) => boolean): InflateResult;
+  /** No more input: null where it was whole, else what is wrong. */
+  end(): string | null;
+  /** Frees it. Nothing is called afterwards; closing twice is harmless. */
+  close(): void;
+}
+
+export interface InflaterFactory {
+  open(coding: InflateCoding): Inflater;
+  /** About what one keeps, in octets, for the budgets. */
+  readonly heldBytes: Readonly<Record<InflateCoding, number>>;
+}

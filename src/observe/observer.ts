@@ -1,0 +1,58 @@
+/**
+ * The contract of an observer: it is shown one message's content, content codings taken off, and says
+ * what it holds, as events. It is synchronous; any chunking of the content must give the same events.
+ *
+ * What it keeps it takes from the flow's budget first. It ends itself with `fail` when it meets what it
+ * cannot make sense of. One that throws is a bug of ours: it is caught, named in `observer_stopped`, and
+ * the relay goes on as it does in every other case.
+ */
+import type { Attributes, EventKind, Protocol } from "../core/event.ts";
+import type { Instant } from "../core/instant.ts";
+import type { Field } from "../http/fields.ts";
+import type { MediaType } from "../http/media_type.ts";
+import type { MessageHead } from "../http/observation.ts";
+
+/** The chain that content goes through, in this order; what fails names its stage. */
+export const STAGES = ["transfer_coding", "content_coding", "framing", "sanitizer", "payload"] as const;
+export type Stage = typeof STAGES[number];
+
+export interface ObserveLimits {
+  /** `capture.body_bytes`: of each message, and of each unit within one. */
+  readonly captureBytes: number;
+  /** `limits.decoder_buffer_bytes`: what all observers and decoders of a flow may keep. */
+  readonly decoderBufferBytes: number;
+  /** `limits.inflate_ratio`: decoded to coded octets, beyond the first 64 KiB. */
+  readonly inflateRatio: number;
+  /** `limits.inflate_bytes`: decoded octets of one message. */
+  readonly inflateBytes: number;
+}
+
+/** What an observer is given. */
+export interface ObserverContext {
+  readonly limits: ObserveLimits;
+  readonly now: Instant;
+  /** Records an event of this message; `exchange_id` and the stream key are added, and `direction`. */
+  emit(kind: EventKind, attributes: Attributes, protocol?: Protocol): void;
+  /** Takes so many octets of the flow's budget. False: there is no room, and the observer is stopped. */
+  hold(bytes: number): boolean;
+  release(bytes: number): void;
+  /** Something at this stage makes no sense: it is recorded as `decoder_failed`, and the observer is stopped. */
+  fail(stage: Stage, reason: string): void;
+}
+
+export interface MessageObserver {
+  /** Content, valid during the call only. Not called after `fail` or a `hold` that was refused. */
+  content(bytes: Uint8Array): void;
+  /** The message is over; `cut`: before its end. */
+  end(cut: boolean, trailers: readonly Field[]): void;
+}
+
+/** An entry of the registry. */
+export interface ObserverDefinition {
+  /** As `observer_stopped` names it, and the folder of its fixtures. */
+  readonly name: string;
+  /** Null where the message is not of its kind. */
+  open(head: MessageHead, mediaType: MediaType | null, context: ObserverContext): MessageObserver | null;
+  /** A message of its kind, for the tests and the simulator that try every observer. */
+  readonly example: { readonly mediaType: string; readonly content: string };
+}

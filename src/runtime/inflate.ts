@@ -1,0 +1,116 @@
+/**
+ * The platform's decompression (`node:zlib`), driven synchronously. Its public synchronous functions want the
+ * whole input and its streams are asynchronous, so this goes by the handle below the streams, as libraries
+ * that need the same do. Unlike those it keeps what was decoded before a fault, which makes the outcome a
+ * function of the octets alone. A test compares it with the public functions.
+ */
+import zlib from "node:zlib";
+import type { InflateCoding, Inflater, InflateResult, InflaterFactory } from "../observe/inflate.ts";
+
+/** The window of RFC 1951 and zlib's own state. */
+const HELD_BYTES = { gzip: 40 * 1024, deflate: 40 * 1024, "deflate-raw": 40 * 1024 } as const;
+
+export const INFLATERS: InflaterFactory = {
+  heldBytes: HELD_BYTES,
+  open: (coding) => new ZlibInflater(coding),
+};
+
+/** What lies below a stream of `node:zlib`. */
+interface Handle {
+  writeSync(
+    flush: number,
+    input: Uint8Array,
+    inputOffset: number,
+    inputLength: number,
+    output: Uint8Array,
+    outputOffset: number,
+    outputLength: number,
+  ): void;
+  close(): void;
+  onerror: (message: string, code: number) => void;
+}
+
+interface ZlibStream {
+  readonly _handle: Handle;
+  /** After a write: room left in the output, octets left of the input. */
+  readonly _writeState: Uint32Array;
+}
+
+const OUTPUT = new Uint8Array(64 * 1024);
+const NOTHING = new Uint8Array(0);
+
+class ZlibInflater implements Inflater {
+  readonly #handle: Handle;
+  readonly #state: Uint32Array;
+  #error: string | null = null;
+  #closed = false;
+
+  constructor(coding: InflateCoding) {
+    const stream: unknown = open(coding);
+    if (!isZlibStream(stream)) throw new Error("node:zlib has another form than this was written for");
+    this.#handle = stream._handle;
+    this.#state = stream._writeState;
+    this.#handle.onerror = (message) => this.#error = message;
+  }
+
+  push(input: Uint8Array, deliver: (output: Uint8Array) => boolean): InflateResult {
+    if (this.#error !== null) return { type: "error", detail: this.#error };
+    return this.#write(zlib.constants.Z_SYNC_FLUSH, input, deliver);
+  }
+
+  end(): string | null {
+    if (this.#error !== null || this.#closed) return this.#error;
+    let extra = 0;
+    this.#write(zlib.constants.Z_FINISH, NOTHING, (output) => {
+      extra += output.length;
+      return extra === 0;
+    });
+    return this.#error;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#handle.close();
+  }
+
+  #write(flush: number, input: Uint8Array, deliver: (output: Uint8Array) => boolean): InflateResult {
+    let left = input.length;
+    while (true) {
+      try {
+        this.#handle.writeSync(flush, input, input.length - left, left, OUTPUT, 0, OUTPUT.length);
+      } catch (error) {
+        // The handle throws where its own error cannot be told; nothing was decoded by this call.
+        this.#error = error instanceof Error ? error.message : String(error);
+        return { type: "error", detail: this.#error };
+      }
+      const room = this.#state[0]!;
+      left = this.#state[1]!;
+      if (room < OUTPUT.length && !deliver(OUTPUT.subarray(0, OUTPUT.length - room))) {
+        return { type: "stopped" };
+      }
+      if (this.#error !== null) return { type: "error", detail: this.#error };
+      // Output that was filled to its end means that there may be more.
+      if (room > 0) return { type: "more" };
+    }
+  }
+}
+
+function open(coding: InflateCoding): object {
+  switch (coding) {
+    case "gzip":
+      return zlib.createGunzip();
+    case "deflate":
+      return zlib.createInflate();
+    case "deflate-raw":
+      return zlib.createInflateRaw();
+  }
+}
+
+function isZlibStream(stream: unknown): stream is ZlibStream {
+  if (typeof stream !== "object" || stream === null) return false;
+  if (!("_handle" in stream) || !("_writeState" in stream)) return false;
+  const handle = stream._handle;
+  return typeof handle === "object" && handle !== null && "writeSync" in handle && "onerror" in handle &&
+    "close" in handle && stream._writeState instanceof Uint32Array;
+}

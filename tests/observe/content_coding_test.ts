@@ -1,0 +1,82 @@
+import { assertEquals } from "@std/assert";
+import zlib from "node:zlib";
+import {
+  BARREN_BYTES_MAX,
+  codingsHeldBytes,
+  ContentDecoder,
+  RATIO_FREE_BYTES,
+  readCodings,
+  STACKED_CODINGS_MAX,
+} from "../../src/observe/content_coding.ts";
+import { INFLATERS } from "../../src/runtime/inflate.ts";
+import { cutInto } from "../support/golden.ts";
+
+const LIMITS = { inflateRatio: 8, inflateBytes: 1_000_000 };
+
+function decode(content: Uint8Array, codings: readonly string[], limits = LIMITS, size = content.length) {
+  const decoder = new ContentDecoder(codings, INFLATERS, limits);
+  let bytes = 0;
+  for (const read of cutInto(content, size)) decoder.push(read, (decoded) => bytes += decoded.length);
+  decoder.end();
+  decoder.close();
+  assertEquals(bytes, decoder.decodedBytes);
+  return { bytes, error: decoder.error };
+}
+
+const gzip = (content: Uint8Array) => new Uint8Array(zlib.gzipSync(content));
+
+Deno.test("readCodings leaves identity out and names what it does not know", () => {
+  assertEquals(readCodings(["identity"]), { type: "codings", codings: [] });
+  assertEquals(readCodings(["deflate", "identity", "gzip"]), {
+    type: "codings",
+    codings: ["deflate", "gzip"],
+  });
+  assertEquals(readCodings(["compress"]).type, "error");
+  assertEquals(readCodings(["constructor"]).type, "error");
+});
+
+Deno.test("readCodings takes as many codings as are allowed, and not one more", () => {
+  const codings = (count: number) => readCodings(Array<string>(count).fill("gzip")).type;
+  assertEquals([codings(STACKED_CODINGS_MAX), codings(STACKED_CODINGS_MAX + 1)], ["codings", "error"]);
+});
+
+Deno.test("codingsHeldBytes counts each coding", () => {
+  const one = codingsHeldBytes(["gzip"], INFLATERS);
+  assertEquals(codingsHeldBytes(["gzip", "deflate"], INFLATERS) - one, INFLATERS.heldBytes.deflate);
+});
+
+Deno.test("ContentDecoder stops at the size that a message may have, and gives that much", () => {
+  const content = new Uint8Array(70_000);
+  const limits = { inflateRatio: 100_000, inflateBytes: 70_000 };
+  assertEquals(decode(gzip(content), ["gzip"], limits), { bytes: 70_000, error: null });
+  const over = decode(gzip(new Uint8Array(70_001)), ["gzip"], limits);
+  assertEquals(over, { bytes: 70_000, error: "more than 70000 decoded octets (limits.inflate_bytes)" });
+});
+
+Deno.test("ContentDecoder stops a bomb where its ratio has gone too far, at the same octet however it is cut", () => {
+  const bomb = gzip(new Uint8Array(900_000));
+  for (const size of [bomb.length, 100, 1]) {
+    const { bytes, error } = decode(bomb, ["gzip"], LIMITS, size);
+    assertEquals([bytes, error?.includes("inflate_ratio")], [RATIO_FREE_BYTES, true], `in reads of ${size}`);
+  }
+});
+
+Deno.test("ContentDecoder stops a bomb within a bomb", () => {
+  const { bytes, error } = decode(gzip(gzip(new Uint8Array(50_000_000))), ["gzip", "gzip"]);
+  assertEquals([bytes, error?.includes("inflate_ratio")], [RATIO_FREE_BYTES, true]);
+});
+
+Deno.test("ContentDecoder gives up on what never gives anything", () => {
+  const endlessName = new Uint8Array(BARREN_BYTES_MAX + 10).fill(0x61);
+  endlessName.set([0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 3]);
+  const { bytes, error } = decode(endlessName, ["gzip"], LIMITS, 100);
+  assertEquals([bytes, error], [0, `nothing decoded from ${BARREN_BYTES_MAX} octets`]);
+});
+
+Deno.test("ContentDecoder tells the wrapper of deflate from its absence, octet by octet", () => {
+  const content = new TextEncoder().encode("hello");
+  for (const compressed of [zlib.deflateSync(content), zlib.deflateRawSync(content)]) {
+    assertEquals(decode(new Uint8Array(compressed), ["deflate"], LIMITS, 1), { bytes: 5, error: null });
+  }
+  assertEquals(decode(Uint8Array.of(0x78), ["deflate"]).error, "deflate: unexpected end of file");
+});

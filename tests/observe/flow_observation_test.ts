@@ -1,0 +1,177 @@
+import { assertEquals } from "@std/assert";
+import zlib from "node:zlib";
+import { FlowObservation } from "../../src/observe/flow_observation.ts";
+import type { MessageObserver, ObserverContext, ObserverDefinition } from "../../src/observe/observer.ts";
+import { NDJSON } from "../../src/observe/ndjson.ts";
+import { OBSERVERS } from "../../src/observe/registry.ts";
+import { INFLATERS } from "../../src/runtime/inflate.ts";
+import { LIMITS, observe, type ObservedMessageOptions } from "./observed.ts";
+
+const encoder = new TextEncoder();
+
+/** An observer of everything, made of what the test gives. */
+function observer(make: (context: ObserverContext) => MessageObserver): ObserverDefinition {
+  return {
+    name: "tried",
+    open: (_head, _mediaType, context) => make(context),
+    example: { mediaType: "a/b", content: "" },
+  };
+}
+
+const kinds = (reads: readonly Uint8Array[], options: ObservedMessageOptions) =>
+  observe(reads, options).events.map(({ kind, attributes }) =>
+    kind === "observer_stopped" || kind === "decoder_failed" ? `${kind}: ${attributes["reason"]}` : kind
+  );
+
+const HEADS = ["request_headers", "response_headers"];
+
+Deno.test("FlowObservation: an observer that throws is stopped and named, and the exchange goes on", () => {
+  const failing: [string, ObserverDefinition][] = [
+    [
+      "open",
+      observer(() => {
+        throw new Error("open");
+      }),
+    ],
+    [
+      "content",
+      observer(() => ({
+        content: () => {
+          throw new Error("content");
+        },
+        end: () => {},
+      })),
+    ],
+    [
+      "end",
+      observer(() => ({
+        content: () => {},
+        end: () => {
+          throw new Error("end");
+        },
+      })),
+    ],
+  ];
+  for (const [where, definition] of failing) {
+    const told = kinds([encoder.encode("abc"), encoder.encode("def")], { observers: [definition] });
+    const rest = where === "open"
+      ? ["observer_stopped: failed: open", "response_body_chunk"]
+      : where === "content"
+      ? ["observer_stopped: failed: content", "response_body_chunk"]
+      : ["response_body_chunk", "observer_stopped: failed: end"];
+    // The request has its message, too, but nothing in it; so it is observed only until its end.
+    const request = where === "open"
+      ? ["observer_stopped: failed: open"]
+      : where === "end"
+      ? ["observer_stopped: failed: end"]
+      : [];
+    assertEquals(told, [HEADS[0]!, ...request, HEADS[1]!, ...rest, "exchange_completed"], where);
+  }
+});
+
+Deno.test("FlowObservation: an observer that fails at a stage is told of once and sees no more", () => {
+  let calls = 0;
+  const definition = observer((context) => ({
+    content: () => {
+      calls++;
+      context.fail("framing", "no sense in it");
+      context.fail("framing", "still not");
+    },
+    end: () => calls++,
+  }));
+  const told = kinds([encoder.encode("abc"), encoder.encode("def")], {
+    observers: [definition],
+    direction: "request",
+  });
+  assertEquals(told, [
+    "request_headers",
+    "decoder_failed: no sense in it",
+    "request_body_chunk",
+    "exchange_completed",
+  ]);
+  assertEquals(calls, 1);
+});
+
+Deno.test("FlowObservation: the first observer that knows a message gets it, and no other", () => {
+  const asked: string[] = [];
+  const known = (name: string, knows: boolean): ObserverDefinition => ({
+    name,
+    open: () => {
+      asked.push(name);
+      return knows ? { content: () => {}, end: () => {} } : null;
+    },
+    example: { mediaType: "a/b", content: "" },
+  });
+  observe([], { observers: [known("a", false), known("b", true), known("c", true)], direction: "request" });
+  assertEquals(asked, ["a", "b"]);
+});
+
+Deno.test("FlowObservation: body events are about decoded content, and the exchange says how much that was", () => {
+  const content = encoder.encode("0123456789".repeat(3_000));
+  const compressed = new Uint8Array(zlib.gzipSync(content));
+  const fields = [["Content-Encoding", "gzip"]] as const;
+  const { events } = observe([compressed.subarray(0, 50), compressed.subarray(50)], { fields });
+  const chunks = events.filter(({ kind }) => kind === "response_body_chunk");
+  assertEquals(
+    chunks.map(({ attributes }) => attributes["data"]).join(""),
+    new TextDecoder().decode(content),
+  );
+  const { attributes } = events.at(-1)!;
+  assertEquals([attributes["response_body_bytes"], attributes["response_decoded_bytes"]], [
+    compressed.length,
+    content.length,
+  ]);
+  assertEquals(attributes["response_decoded_partly"], undefined);
+});
+
+Deno.test("FlowObservation: content that is not in its coding is recorded as it came", () => {
+  const fields = [["content-encoding", "gzip"]] as const;
+  const { events } = observe([encoder.encode("pl"), encoder.encode("ain")], { fields });
+  const chunks = events.filter(({ kind }) => kind === "response_body_chunk");
+  assertEquals(chunks.map(({ attributes }) => attributes["data"]), ["plain"]);
+  assertEquals(events.at(-1)?.attributes["response_decoded_bytes"], undefined);
+  assertEquals(events.filter(({ kind }) => kind === "decoder_failed").length, 1);
+});
+
+Deno.test("FlowObservation: what was cut is decoded as far as it came, and says so", () => {
+  const compressed = new Uint8Array(zlib.gzipSync(encoder.encode('{"a":1}\n'.repeat(2_000))));
+  const { events } = observe([compressed.subarray(0, compressed.length - 20)], {
+    fields: [["content-encoding", "gzip"], ["content-type", "application/x-ndjson"]],
+    observers: [NDJSON],
+    cut: true,
+  });
+  assertEquals(events.at(-1)?.attributes["response_decoded_partly"], true);
+  assertEquals(events.some(({ kind }) => kind === "decoder_failed"), false);
+});
+
+Deno.test("FlowObservation: a message without content opens no decoder and says nothing of one", () => {
+  const { events } = observe([], { fields: [["content-encoding", "gzip"]] });
+  assertEquals(events.map(({ kind }) => kind), [...HEADS, "exchange_completed"]);
+  assertEquals(events.at(-1)?.attributes["response_decoded_bytes"], undefined);
+});
+
+Deno.test("FlowObservation: a message with nothing to look into costs nothing", () => {
+  const observation = new FlowObservation({
+    config: { observers: OBSERVERS, limits: LIMITS, inflaters: INFLATERS },
+    record: () => {},
+    now: () => 0,
+  });
+  const request = {
+    method: "GET",
+    target: "/",
+    scheme: "https",
+    authority: "a.test",
+    version: "HTTP/1.1",
+    fields: [["content-type", "text/css"]] as const,
+    headBytes: 1,
+  };
+  const opened = observation.open({
+    direction: "request",
+    exchangeId: 1,
+    streamKey: "h1:1",
+    protocol: "http1",
+    request,
+    response: null,
+  });
+  assertEquals([opened, observation.heldBytes], [null, 0]);
+});

@@ -1,0 +1,92 @@
+/** One message through the recorder and its observers, as the relays would have it, and the events of it. */
+import type { FlowEvent } from "../../src/core/event.ts";
+import { ExchangeRecorder } from "../../src/http/exchange_recorder.ts";
+import type { Field } from "../../src/http/fields.ts";
+import { FlowObservation } from "../../src/observe/flow_observation.ts";
+import type { ObserveLimits, ObserverDefinition } from "../../src/observe/observer.ts";
+import { OBSERVERS } from "../../src/observe/registry.ts";
+import { INFLATERS } from "../../src/runtime/inflate.ts";
+
+export const LIMITS: ObserveLimits = {
+  captureBytes: 64 * 1024,
+  decoderBufferBytes: 4 * 1024 * 1024,
+  inflateRatio: 8,
+  inflateBytes: 64 * 1024 * 1024,
+};
+
+export interface ObservedMessageOptions {
+  readonly direction?: "request" | "response";
+  readonly protocol?: "http1" | "http2";
+  readonly fields?: readonly Field[];
+  readonly requestFields?: readonly Field[];
+  readonly target?: string;
+  readonly trailers?: readonly Field[];
+  /** The message ends before its end. */
+  readonly cut?: boolean;
+  readonly limits?: Partial<ObserveLimits>;
+  readonly observers?: readonly ObserverDefinition[];
+}
+
+export interface Observed {
+  readonly events: readonly FlowEvent[];
+  /** What observers still kept when the exchange was over: 0, unless one leaks. */
+  readonly heldBytes: number;
+  /** The most they kept after a read. */
+  readonly heldBytesMax: number;
+}
+
+export function observe(reads: readonly Uint8Array[], options: ObservedMessageOptions): Observed {
+  const events: FlowEvent[] = [];
+  const record = (event: FlowEvent) => void events.push(event);
+  const limits = { ...LIMITS, ...options.limits };
+  const observation = new FlowObservation({
+    config: { observers: options.observers ?? OBSERVERS, limits, inflaters: INFLATERS },
+    record,
+    now: () => 0,
+  });
+  const protocol = options.protocol ?? "http1";
+  const recorder = new ExchangeRecorder(1, {
+    protocol,
+    streamKey: protocol === "http1" ? "h1:1" : "h2:1",
+    capture: { bodyBytes: limits.captureBytes, redactHeaders: new Set() },
+    observation,
+    record,
+    now: 0,
+  });
+  const request = options.direction === "request";
+  const version = protocol === "http1" ? "HTTP/1.1" : "HTTP/2";
+  recorder.requestHead({
+    method: "POST",
+    target: options.target ?? "/",
+    scheme: "https",
+    authority: "a.test",
+    version,
+    fields: (request ? options.fields : options.requestFields) ?? [],
+    headBytes: 1,
+  });
+  if (!request) {
+    recorder.requestFinished();
+    recorder.responseHead({ status: 200, version, fields: options.fields ?? [], headBytes: 1 }, 0);
+  }
+  let heldBytesMax = 0;
+  for (const read of reads) {
+    // The memory of a read is used again for the next: what was kept of it must be a copy.
+    const lent = read.slice();
+    if (request) recorder.requestContent(lent);
+    else recorder.responseContent(lent);
+    lent.fill(0xaa);
+    heldBytesMax = Math.max(heldBytesMax, observation.heldBytes);
+  }
+  const { trailers = [] } = options;
+  if (options.cut !== true) {
+    if (request) {
+      if (trailers.length > 0) recorder.requestTrailers(trailers);
+      recorder.requestFinished();
+    } else {
+      if (trailers.length > 0) recorder.responseTrailers(trailers);
+      recorder.responseFinished();
+    }
+  }
+  recorder.complete(options.cut === true ? "client_aborted" : "complete", 0);
+  return { events, heldBytes: observation.heldBytes, heldBytesMax };
+}
