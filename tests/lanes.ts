@@ -123,6 +123,13 @@ export const LANES: readonly Lane[] = [
   },
   {
     ...TOOL_LANE,
+    name: "grpc",
+    protocols: ["connect", "tls", "http2"],
+    tools: ["grpcPeer", "grpcurl", "ghz"],
+    files: ["tests/conformance/tool_grpc_test.ts"],
+  },
+  {
+    ...TOOL_LANE,
     name: "chromium",
     protocols: ["connect", "tls", "http1"],
     tools: ["chromium", "certutil"],

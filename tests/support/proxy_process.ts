@@ -244,6 +244,21 @@ export class ProxyProcess {
     return (await this.events()).filter((event) => event.flow_id === flow_id);
   }
 
+  /** The events after the first `count`, once every flow that is in the log is over. */
+  async eventsAfter(count: number): Promise<LogEvent[]> {
+    const limit = performance.now() + 10_000;
+    for (;;) {
+      const events = (await this.events()).slice(count);
+      const open = new Set(events.map(({ flow_id }) => flow_id));
+      for (const { kind, flow_id } of events) if (kind === "stream_closed") open.delete(flow_id);
+      if (events.length > 0 && open.size === 0) return events;
+      if (performance.now() > limit) {
+        throw new Error(`Flows did not end within 10 s: ${[...open].join(", ")}\n${this.stderr}`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
   async #collect(reader: StderrReader): Promise<void> {
     for (;;) {
       const status = await reader.until(() => true);
