@@ -113,13 +113,16 @@ export class ExchangeRecorder {
     this.#response.content(bytes);
   }
 
-  requestTrailers(fields: readonly Field[]): void {
+  /** `blockBytes`: what the trailers add to the bytes of the head. */
+  requestTrailers(fields: readonly Field[], blockBytes = 0): void {
+    this.#requestHeadBytes += blockBytes;
     this.#request.contentFinished(false);
     this.#request.trailers = fields;
     this.#emitTrailers("request_trailers", fields);
   }
 
-  responseTrailers(fields: readonly Field[]): void {
+  responseTrailers(fields: readonly Field[], blockBytes = 0): void {
+    this.#responseHeadBytes += blockBytes;
     this.#response.contentFinished(false);
     this.#response.trailers = fields;
     this.#emitTrailers("response_trailers", fields);

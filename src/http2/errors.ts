@@ -66,6 +66,8 @@ const RULES = {
   push_from_client: ["connection", "PROTOCOL_ERROR", "RFC 9113 §8.4"],
   invalid_promised_stream: ["connection", "PROTOCOL_ERROR", "RFC 9113 §6.6"],
   zero_window_increment: ["stream", "PROTOCOL_ERROR", "RFC 9113 §6.9"],
+  window_overflow: ["stream", "FLOW_CONTROL_ERROR", "RFC 9113 §6.9.1"],
+  push_disabled: ["connection", "PROTOCOL_ERROR", "RFC 9113 §8.4"],
   // Stream states
   invalid_stream_id: ["connection", "PROTOCOL_ERROR", "RFC 9113 §5.1.1"],
   idle_stream: ["connection", "PROTOCOL_ERROR", "RFC 9113 §5.1"],
@@ -81,6 +83,7 @@ const RULES = {
   header_list_too_large: ["stream", "ENHANCE_YOUR_CALM", "RFC 9113 §10.5.1"],
   too_many_fields: ["stream", "ENHANCE_YOUR_CALM", "RFC 9113 §10.5.1"],
   too_many_streams: ["stream", "REFUSED_STREAM", "RFC 9113 §8.7"],
+  stream_after_goaway: ["stream", "REFUSED_STREAM", "RFC 9113 §6.8"],
   // HPACK
   truncated_block: ["connection", "COMPRESSION_ERROR", "RFC 7541 §6"],
   integer_overflow: ["connection", "COMPRESSION_ERROR", "RFC 7541 §5.1"],

@@ -5,45 +5,31 @@
  * with a decoder for each direction.
  *
  * The proxy adds frames only where it withholds some: RST_STREAM to both sides for a stream it ends,
- * WINDOW_UPDATE for DATA it swallowed, GOAWAY for a connection it ends. A block that is withheld would
- * leave the receiver's table behind the sender's, so from then on that direction's blocks are written anew
- * as literals, which need no table.
+ * WINDOW_UPDATE for DATA it swallowed, GOAWAY for a connection it ends.
  */
 import type { CloseReason } from "../core/close_reason.ts";
 import type { ExchangeOutcome, FlowEvent } from "../core/event.ts";
 import { addMilliseconds, type Instant } from "../core/instant.ts";
-import { Outbox } from "../core/outbox.ts";
 import type { Timer, TransportFault } from "../core/session.ts";
 import { opposite, type Side } from "../core/side.ts";
 import { type CaptureRules, type ExchangeError, ExchangeRecorder } from "../http/exchange_recorder.ts";
 import type { Observation } from "../http/observation.ts";
+import { quoteFound } from "../http/quote.ts";
+import { Direction } from "./direction.ts";
 import { FloodGuard } from "./flood_guard.ts";
 import { type ErrorCodeName, errorCodeName, type Http2Error, http2Error, isLimit } from "./errors.ts";
 import { readRequest, readResponse, readTrailers, type RequestSection } from "./field_section.ts";
-import { type FramePiece, FrameReader } from "./frame_reader.ts";
-import {
-  encodeGoaway,
-  encodeHeaders,
-  encodePushPromise,
-  encodeRstStream,
-  encodeWindowUpdate,
-} from "./frame_writer.ts";
-import { type ControlFrame, FLAG_END_STREAM, FRAME_HEADER_BYTES, FRAME_TYPES } from "./frames.ts";
-import { type HeaderBlock, HeaderBlockAssembler, isBlockFrame } from "./header_block.ts";
-import { HpackDecoder } from "./hpack_decoder.ts";
-import type { Http2Limits } from "./limits.ts";
-import { encodeFieldBlock } from "./hpack_encoder.ts";
+import type { FramePiece } from "./frame_reader.ts";
+import { encodeGoaway, encodeRstStream } from "./frame_writer.ts";
+import { type ControlFrame, FLAG_END_STREAM, FRAME_TYPES, type GoawayFrame } from "./frames.ts";
+import { type HeaderBlock, isBlockFrame } from "./header_block.ts";
 import type { HpackField } from "./hpack_table.ts";
+import { readLatin1 } from "./latin1.ts";
+import type { Http2Limits } from "./limits.ts";
 import { MessageOrder } from "./message_order.ts";
-import { SettingsTracker } from "./settings.ts";
-import {
-  initiatorOf,
-  isClosed,
-  stepStream,
-  type StreamInput,
-  StreamNumbers,
-  type StreamState,
-} from "./stream_state.ts";
+import { MAX_WINDOW_SIZE, type Setting } from "./settings.ts";
+import { initiatorOf, isClosed, stepStream, type StreamInput, type StreamState } from "./stream_state.ts";
+import { type Stream, StreamTable } from "./stream_table.ts";
 
 /** What the relay asks of the session that runs it. */
 export interface Http2Host {
@@ -66,13 +52,6 @@ export interface Http2RelayOptions {
   readonly firstExchangeId: number;
 }
 
-/** A compressed block may be this much larger than the list it is allowed to hold. */
-const BLOCK_SLACK_BYTES = 16 * 1024;
-const UNACKNOWLEDGED_SETTINGS_MAX = 32;
-const HELD_FRAME_BYTES_MAX = 64 * 1024;
-/** Streams remembered after their end, for frames that were on their way. */
-const CLOSED_STREAMS_MAX = 256;
-
 /** Codes of RST_STREAM that say that the other side broke a rule (RFC 9113 §7). */
 const BLAMING: ReadonlySet<string> = new Set<ErrorCodeName>([
   "PROTOCOL_ERROR",
@@ -81,47 +60,30 @@ const BLAMING: ReadonlySet<string> = new Set<ErrorCodeName>([
   "FRAME_SIZE_ERROR",
 ]);
 
-interface Stream {
-  readonly id: number;
-  state: StreamState;
-  readonly method: string;
-  readonly recorder: ExchangeRecorder;
-  readonly order: Record<Side, MessageOrder>;
-}
+/** Codes of RST_STREAM and GOAWAY that blame nobody (RFC 9113 §7). */
+const BENIGN: ReadonlySet<string> = new Set<ErrorCodeName>([
+  "NO_ERROR",
+  "CANCEL",
+  "REFUSED_STREAM",
+  "STREAM_CLOSED",
+]);
 
-/** What one side sends. */
-interface Direction {
-  readonly by: Side;
-  readonly reader: FrameReader;
-  readonly decoder: HpackDecoder;
-  readonly assembler: HeaderBlockAssembler;
-  /** The settings this side sent; they bind the other. */
-  readonly settings: SettingsTracker;
-  /** Forwards to the other side. */
-  readonly out: Outbox;
-  /** Blocks are written anew since one was withheld; `emptied` once the receiver was told to drop its table. */
-  rewriting: boolean;
-  emptied: boolean;
-  /** A frame of a stream that the proxy ended is being swallowed. */
-  swallowing: boolean;
-  /** A frame is half-sent. What the proxy adds must not stand inside it and waits for its end. */
-  halfSent: boolean;
-  waiting: Uint8Array[];
-  waitingBytes: number;
+/** What a side's last GOAWAY said. */
+interface Farewell {
+  readonly lastStreamId: number;
+  readonly code: string;
+  readonly detail: string;
 }
 
 export class Http2Relay {
   readonly #host: Http2Host;
   readonly #options: Http2RelayOptions;
   readonly #directions: Record<Side, Direction>;
-  readonly #streams = new Map<number, Stream>();
-  /** State of streams that are over, oldest first. */
-  readonly #closed = new Map<number, StreamState>();
-  readonly #numbers = new StreamNumbers();
+  readonly #streams = new StreamTable();
+  readonly #farewells: Record<Side, Farewell | null> = { client: null, server: null };
   readonly #floods: FloodGuard;
   #nextExchangeId: number;
   #now: Instant;
-  #lastActivity: Instant;
   #finished = false;
   #draining = false;
 
@@ -130,22 +92,23 @@ export class Http2Relay {
     this.#host = options.host;
     this.#nextExchangeId = options.firstExchangeId;
     this.#now = now;
-    this.#lastActivity = now;
     this.#floods = new FloodGuard(options.limits.floods);
-    this.#directions = { client: this.#direction("client"), server: this.#direction("server") };
+    const { host, limits } = options;
+    this.#directions = {
+      client: new Direction("client", limits, (data) => host.send("server", data)),
+      server: new Direction("server", limits, (data) => host.send("client", data)),
+    };
     this.#host.arm("idle", addMilliseconds(now, options.limits.idleMs));
   }
 
   get heldBytes(): number {
-    const { client, server } = this.#directions;
-    return client.reader.heldBytes + client.assembler.heldBytes + client.waitingBytes +
-      server.reader.heldBytes + server.assembler.heldBytes + server.waitingBytes;
+    return this.#directions.client.heldBytes + this.#directions.server.heldBytes;
   }
 
   received(side: Side, data: Uint8Array, now: Instant): void {
     this.#now = now;
-    this.#lastActivity = now;
     const direction = this.#directions[side];
+    this.#heldFrameSince[side] = "before";
     let offset = 0;
     while (!this.#finished) {
       const event = direction.reader.read(data, offset);
@@ -157,7 +120,7 @@ export class Http2Relay {
       offset = event.next;
       switch (event.type) {
         case "preface":
-          direction.out.push(event.raw);
+          direction.forward(event.raw);
           break;
         case "piece":
           this.#piece(direction, event);
@@ -169,8 +132,9 @@ export class Http2Relay {
           this.#error(direction, event.error);
           break;
       }
+      if (!direction.inHeldFrame) this.#heldFrameSince[side] = "now";
     }
-    if (!this.#finished) this.#watchHead(direction);
+    if (!this.#finished) this.#watchHeldFrame(direction);
     this.#flush();
   }
 
@@ -178,14 +142,23 @@ export class Http2Relay {
     this.#now = now;
     if (this.#finished) return;
     const direction = this.#directions[side];
-    if (side === "client") this.#completeAnswered();
+    const farewell = this.#farewells[side];
+    for (const stream of [...this.#streams.open()]) {
+      const refused = this.#refusedBy(stream);
+      if (refused !== null) this.#closeStream(stream, "reset", refused);
+    }
+    if (!this.#finished && side === "client") this.#completeAnswered();
+    if (this.#finished) return;
     // Frames delimit themselves, so nothing is lost where the end comes without that of TLS.
     if (this.#streams.size === 0 && direction.reader.betweenFrames) {
-      this.#finish("complete");
+      if (farewell === null || BENIGN.has(farewell.code)) this.#finish("complete");
+      else this.#finish(side === "client" ? "client_reset" : "server_reset", farewell.detail);
       return;
     }
     // RFC 9113 §9.1: an end with streams under way ends them all; each side learns of the other's end.
-    const detail = `The ${side} ended with ${this.#streams.size} streams under way`;
+    const detail = farewell !== null && !BENIGN.has(farewell.code)
+      ? farewell.detail
+      : `The ${side} ended with ${this.#streams.size} streams under way`;
     this.#completeAll(side === "client" ? "client_aborted" : "server_aborted", {
       by: side,
       code: "connection_ended",
@@ -212,7 +185,7 @@ export class Http2Relay {
   expired(timer: Timer, now: Instant): void {
     this.#now = now;
     if (this.#finished) return;
-    const { headMs, idleMs, exchangeIdleMs } = this.#options.limits;
+    const { headMs, idleMs } = this.#options.limits;
     switch (timer) {
       case "client_head":
       case "server_head":
@@ -223,18 +196,10 @@ export class Http2Relay {
           this.#timeout("idle_timeout", `No stream for ${idleMs} ms (timeouts.idle)`);
         }
         return;
-      case "exchange_idle": {
-        if (this.#streams.size === 0) return;
-        const due = addMilliseconds(this.#lastActivity, exchangeIdleMs);
-        if (now < due) this.#host.arm("exchange_idle", due);
-        else {
-          this.#timeout(
-            "idle_timeout",
-            `No byte for ${exchangeIdleMs} ms with streams open (timeouts.exchange_idle)`,
-          );
-        }
+      case "exchange_idle":
+        this.#checkProgress();
+        this.#flush();
         return;
-      }
       default:
         return;
     }
@@ -262,27 +227,6 @@ export class Http2Relay {
     this.#finish(reason, detail);
   }
 
-  #direction(by: Side): Direction {
-    const { maxHeaderListSize, maxHeaderFields, maxTableBytes, maxContinuations } = this.#options.limits;
-    return {
-      by,
-      reader: new FrameReader({ by, maxHeldBytes: HELD_FRAME_BYTES_MAX }),
-      decoder: new HpackDecoder(by, { maxHeaderListSize, maxHeaderFields, maxTableBytes }),
-      assembler: new HeaderBlockAssembler(by, {
-        maxBlockBytes: 2 * maxHeaderListSize + BLOCK_SLACK_BYTES,
-        maxContinuations,
-      }),
-      settings: new SettingsTracker(by, UNACKNOWLEDGED_SETTINGS_MAX),
-      out: new Outbox((data) => this.#host.send(opposite(by), data)),
-      rewriting: false,
-      emptied: false,
-      swallowing: false,
-      halfSent: false,
-      waiting: [],
-      waitingBytes: 0,
-    };
-  }
-
   #frame(direction: Direction, frame: ControlFrame, raw: Uint8Array): void {
     const flood = this.#floods.frame(direction.by, frame, this.#now);
     if (flood !== null) {
@@ -298,67 +242,108 @@ export class Http2Relay {
     }
     switch (frame.type) {
       case "settings":
-        this.#settings(direction, frame.ack, frame.settings, raw);
+        if (frame.ack) this.#settingsAcknowledged(direction, raw);
+        else this.#settings(direction, frame.settings, raw);
         return;
       case "rst_stream":
         this.#rstStream(direction, frame.streamId, frame.errorCode, raw);
         return;
       case "window_update":
-        if (frame.streamId !== 0 && !this.#step(direction, frame.streamId, "window_update")) return;
-        direction.out.push(raw);
+        this.#windowUpdate(direction, frame.streamId, frame.increment, raw);
+        return;
+      case "goaway":
+        this.#farewells[direction.by] = farewellOf(direction.by, frame);
+        direction.forward(raw);
         return;
       case "priority":
       case "ping":
-      case "goaway":
-        direction.out.push(raw);
+        direction.forward(raw);
         return;
     }
   }
 
-  #settings(
-    direction: Direction,
-    ack: boolean,
-    settings: Parameters<SettingsTracker["sent"]>[0],
-    raw: Uint8Array,
-  ): void {
-    const other = this.#directions[opposite(direction.by)];
-    if (ack) {
-      const acknowledged = other.settings.acknowledged();
-      for (const size of acknowledged?.headerTableSizes ?? []) direction.decoder.setTableLimit(size);
-      direction.reader.maxFrameSize = other.settings.maxFrameSize;
-    } else {
-      const error = direction.settings.sent(settings);
-      if (error !== null) {
-        this.#connectionError(error);
+  #settings(direction: Direction, settings: readonly Setting[], raw: Uint8Array): void {
+    const receiver = this.#directions[opposite(direction.by)];
+    const windowBefore = direction.settings.latest.initialWindowSize;
+    const error = direction.settings.sent(settings) ?? this.#checkInitialWindow(direction, windowBefore);
+    if (error !== null) {
+      this.#connectionError(error);
+      return;
+    }
+    receiver.reader.maxFrameSize = direction.settings.maxFrameSize;
+    receiver.receiverSettingsChanged();
+    direction.forward(raw);
+  }
+
+  #settingsAcknowledged(direction: Direction, raw: Uint8Array): void {
+    const { settings } = this.#directions[opposite(direction.by)];
+    for (const size of settings.acknowledged()?.headerTableSizes ?? []) direction.decoder.setTableLimit(size);
+    direction.reader.maxFrameSize = settings.maxFrameSize;
+    direction.forward(raw);
+  }
+
+  /** A larger initial window is added to that of each stream, which must not overflow (RFC 9113 §6.9.2). */
+  #checkInitialWindow({ by, settings }: Direction, before: number): Http2Error | null {
+    const { initialWindowSize } = settings.latest;
+    if (initialWindowSize <= before) return null;
+    for (const { id, granted } of this.#streams.open()) {
+      if (initialWindowSize + granted[opposite(by)] > MAX_WINDOW_SIZE) {
+        return windowOverflow(
+          by,
+          0,
+          `SETTINGS_INITIAL_WINDOW_SIZE ${initialWindowSize} makes that of stream ${id}`,
+        );
+      }
+    }
+    return null;
+  }
+
+  #windowUpdate(direction: Direction, streamId: number, increment: number, raw: Uint8Array): void {
+    const { by, settings } = direction;
+    const sender = this.#directions[opposite(by)];
+    if (streamId === 0) {
+      sender.window += increment;
+      if (sender.window > MAX_WINDOW_SIZE) {
+        this.#connectionError(windowOverflow(by, 0, "WINDOW_UPDATE makes that of the connection"));
         return;
       }
-      other.reader.maxFrameSize = direction.settings.maxFrameSize;
-      // A receiver that sets its table anew must be told again that it stays empty.
-      other.emptied = false;
+    } else {
+      if (!this.#step(direction, streamId, "window_update")) return;
+      const stream = this.#streams.get(streamId);
+      if (stream !== undefined) {
+        stream.granted[sender.by] += increment;
+        if (settings.latest.initialWindowSize + stream.granted[sender.by] > MAX_WINDOW_SIZE) {
+          this.#error(
+            direction,
+            windowOverflow(by, streamId, `WINDOW_UPDATE makes that of stream ${streamId}`),
+          );
+          return;
+        }
+      }
     }
-    direction.out.push(raw);
+    direction.forward(raw);
   }
 
   #rstStream(direction: Direction, streamId: number, errorCode: number, raw: Uint8Array): void {
     const stream = this.#streams.get(streamId);
     const name = errorCodeName(errorCode);
-    // RFC 9113 §8.1: a server that has answered in full may ask the client to stop sending.
-    const early = direction.by === "server" && name === "NO_ERROR" && stream?.state === "server_ended";
-    // A client that has all it was promised may leave before the frame that says so: curl does.
-    const satisfied = direction.by === "client" && stream !== undefined && isAnswered(stream);
-    const done = early || satisfied;
-    const flood = done ? null : this.#resetFlood(direction.by, name);
+    // The answer was whole: RFC 9113 §8.1 lets the server ask the client to stop sending, and a client that has
+    // all it was promised may leave before the frame that says so: curl does.
+    const answered = stream?.state === "server_ended" ||
+      (direction.by === "client" && stream !== undefined && isAnswered(stream));
+    const complete = answered && BENIGN.has(name);
+    const flood = answered ? null : this.#resetFlood(direction.by, name);
     if (flood !== null) {
       this.#connectionError(flood);
       return;
     }
     if (!this.#step(direction, streamId, "rst_stream")) return;
-    direction.out.push(raw);
+    direction.forward(raw);
     if (stream === undefined) return;
     this.#closeStream(
       stream,
-      done ? "complete" : direction.by === "client" ? "client_aborted" : "reset",
-      done ? undefined : { by: direction.by, code: name, detail: `RST_STREAM from the ${direction.by}` },
+      complete ? "complete" : direction.by === "client" ? "client_aborted" : "reset",
+      complete ? undefined : { by: direction.by, code: name, detail: `RST_STREAM from the ${direction.by}` },
     );
   }
 
@@ -373,7 +358,7 @@ export class Http2Relay {
     const { header } = piece;
     if (header.type !== FRAME_TYPES.data) {
       const flood = piece.begins ? this.#floods.unknownFrame(direction.by, this.#now) : null;
-      if (flood === null) this.#forwardPiece(direction, piece);
+      if (flood === null) direction.forwardPiece(piece);
       else this.#connectionError(flood);
       return;
     }
@@ -383,7 +368,7 @@ export class Http2Relay {
     const stream = this.#streams.get(header.streamId);
     if (direction.by === "client") stream?.recorder.requestContent(piece.content);
     else stream?.recorder.responseContent(piece.content);
-    this.#forwardPiece(direction, piece);
+    direction.forwardPiece(piece);
     if (!piece.ends || !endStream || stream === undefined) return;
     // Only now: what comes from the other side in the middle of the frame must find the message unfinished.
     this.#step(direction, header.streamId, "data_end");
@@ -399,35 +384,21 @@ export class Http2Relay {
       return false;
     }
     if (this.#step(direction, streamId, "data")) {
-      const error = this.#streams.get(streamId)?.order[direction.by].content(
-        length - paddingBytes,
-        endStream,
-      ) ?? null;
-      if (error === null) return true;
+      const stream = this.#streams.get(streamId);
+      const error = stream?.order[direction.by].content(length - paddingBytes, endStream) ?? null;
+      if (error === null) {
+        direction.window -= length;
+        if (stream !== undefined) {
+          stream.granted[direction.by] -= length;
+          if (length > paddingBytes || endStream) stream.progressAt = this.#now;
+        }
+        return true;
+      }
       this.#error(direction, error);
     }
     // What is swallowed was taken from the sender's window for the connection, and nobody else gives it back.
-    if (length > 0 && !this.#finished) {
-      this.#add(this.#directions[opposite(direction.by)], encodeWindowUpdate(0, length));
-    }
+    if (!this.#finished) this.#directions[opposite(direction.by)].addWindow(length);
     return false;
-  }
-
-  #forwardPiece(direction: Direction, piece: FramePiece): void {
-    direction.out.push(piece.raw);
-    direction.halfSent = !piece.ends;
-    if (direction.halfSent || direction.waiting.length === 0) return;
-    for (const frame of direction.waiting) direction.out.push(frame);
-    direction.waiting = [];
-    direction.waitingBytes = 0;
-  }
-
-  /** Sends a frame of the proxy's own between those of `direction`. */
-  #add(direction: Direction, frame: Uint8Array): void {
-    if (direction.halfSent) {
-      direction.waiting.push(frame);
-      direction.waitingBytes += frame.length;
-    } else direction.out.push(frame);
   }
 
   #block(direction: Direction, block: HeaderBlock): void {
@@ -438,17 +409,35 @@ export class Http2Relay {
         this.#connectionError(decoded);
         return;
       }
-      this.#openFor(direction, opening.streamId, opening.type === "headers" && opening.endStream);
-      this.#withhold(direction);
-      this.#error(direction, decoded, block.raw.length);
+      this.#unreadable(direction, decoded, block);
       return;
     }
     const error = opening.type === "headers"
       ? this.#headers(direction, opening.streamId, opening.endStream, decoded.fields, block)
       : this.#pushPromise(direction, opening.streamId, opening.promisedStreamId, decoded.fields, block);
     if (error === null) return;
-    this.#withhold(direction);
+    direction.withhold();
     this.#error(direction, error, block.raw.length);
+  }
+
+  /** A block whose list is over a limit. What it would have opened counts as opened; nothing of it goes on. */
+  #unreadable(direction: Direction, error: Http2Error, { opening, raw }: HeaderBlock): void {
+    direction.withhold();
+    const { streamId } = opening;
+    const { numbers } = this.#streams;
+    if (opening.type === "push_promise") {
+      if (!this.#step(direction, streamId, "push_promise")) return;
+      const promised = opening.promisedStreamId;
+      if (numbers.open("server", promised) !== null) this.#connectionError(wrongNumber("server", promised));
+      else this.#error(direction, { ...error, streamId: promised }, raw.length);
+      return;
+    }
+    if (direction.by === "client" && numbers.isIdle(streamId)) {
+      if (numbers.open("client", streamId) !== null) this.#connectionError(wrongNumber("client", streamId));
+      else this.#error(direction, error, raw.length);
+    } else if (this.#step(direction, streamId, opening.endStream ? "headers_end" : "headers")) {
+      this.#error(direction, error);
+    }
   }
 
   /** Gives the error for which the block is withheld. */
@@ -460,27 +449,26 @@ export class Http2Relay {
     block: HeaderBlock,
   ): Http2Error | null {
     const { by } = direction;
-    const opens = by === "client" && this.#numbers.isIdle(streamId);
-    if (opens) {
-      if (this.#numbers.open("client", streamId) !== null) {
-        return http2Error("invalid_stream_id", by, 0, `a client cannot open stream ${streamId}`);
-      }
+    const { numbers } = this.#streams;
+    if (by === "client" && numbers.isIdle(streamId)) {
+      if (numbers.open("client", streamId) !== null) return wrongNumber("client", streamId);
       const full = this.#checkRoom(by, streamId);
       if (full !== null) return full;
       const request = readRequest(fields, { by, streamId });
       if (request.type === "error") return request;
       return this.#request(direction, streamId, endStream, request, fields, block);
     }
+    if (by === "client" && numbers.isSkipped(streamId)) return wrongNumber("client", streamId);
     if (!this.#step(direction, streamId, endStream ? "headers_end" : "headers")) {
-      this.#withhold(direction);
+      direction.withhold();
       return null;
     }
     const stream = this.#streams.get(streamId);
     if (stream === undefined) {
-      if (this.#stateOf(streamId) === "reset_by_proxy") this.#withhold(direction);
-      else this.#forwardBlock(direction, fields, block);
+      this.#forwardBlock(direction, fields, block);
       return null;
     }
+    stream.progressAt = this.#now;
     const order = stream.order[by];
     const recorded = stream.recorder;
     if (order.next === "trailers") {
@@ -488,8 +476,8 @@ export class Http2Relay {
       if (trailers.type === "error") return trailers;
       const error = order.trailers(endStream);
       if (error !== null) return error;
-      if (by === "client") recorded.requestTrailers(trailers.fields);
-      else recorded.responseTrailers(trailers.fields);
+      if (by === "client") recorded.requestTrailers(trailers.fields, block.raw.length);
+      else recorded.responseTrailers(trailers.fields, block.raw.length);
     } else if (by === "server") {
       const response = readResponse(fields, { by, streamId });
       if (response.type === "error") return response;
@@ -518,6 +506,7 @@ export class Http2Relay {
     const stream = this.#openStream(streamId, endStream ? "client_ended" : "open", request, block.raw.length);
     const error = stream.order.client.head(request, endStream, request.method);
     if (error !== null) return error;
+    stream.known = true;
     this.#forwardBlock(direction, fields, block);
     if (endStream) stream.recorder.requestFinished();
     return null;
@@ -530,32 +519,41 @@ export class Http2Relay {
     fields: readonly HpackField[],
     block: HeaderBlock,
   ): Http2Error | null {
-    if (!this.#step(direction, streamId, "push_promise")) {
-      this.#withhold(direction);
-      return null;
-    }
-    const origin = { by: direction.by, streamId: promisedStreamId };
-    if (this.#numbers.open("server", promisedStreamId) !== null) {
+    if (!this.#directions.client.settings.inForce.enablePush) {
       return http2Error(
-        "invalid_stream_id",
+        "push_disabled",
         direction.by,
         0,
-        `a server cannot promise stream ${promisedStreamId}`,
+        "the server sent PUSH_PROMISE although SETTINGS_ENABLE_PUSH of the client is 0",
       );
+    }
+    if (!this.#step(direction, streamId, "push_promise")) {
+      direction.withhold();
+      return null;
+    }
+    if (this.#streams.numbers.open("server", promisedStreamId) !== null) {
+      return wrongNumber("server", promisedStreamId);
     }
     const full = this.#checkRoom(direction.by, promisedStreamId);
     if (full !== null) return full;
-    const request = readRequest(fields, origin);
+    const request = readRequest(fields, { by: direction.by, streamId: promisedStreamId });
     if (request.type === "error") return request;
     const stream = this.#openStream(promisedStreamId, "reserved", request, block.raw.length);
+    stream.known = true;
     stream.recorder.requestFinished();
     this.#forwardBlock(direction, fields, block);
     return null;
   }
 
-  /** One stream too many is refused alone: its sender may ask again later (RFC 9113 §8.7). */
+  /**
+   * One stream too many is refused alone: its sender may ask again later (RFC 9113 §8.7). So is one that
+   * begins after GOAWAY: it was promised not to be processed.
+   */
   #checkRoom(by: Side, streamId: number): Http2Error | null {
     const { maxStreams } = this.#options.limits;
+    if (this.#draining) {
+      return http2Error("stream_after_goaway", by, streamId, "the proxy is stopping: the stream is refused");
+    }
     if (this.#streams.size < maxStreams) return null;
     return http2Error(
       "too_many_streams",
@@ -591,50 +589,28 @@ export class Http2Relay {
       method: request.method,
       recorder,
       order: { client: new MessageOrder("client", id), server: new MessageOrder("server", id) },
+      known: false,
+      progressAt: this.#now,
+      granted: { client: 0, server: 0 },
     };
     if (this.#streams.size === 0) {
       this.#host.disarm("idle");
       this.#host.arm("exchange_idle", addMilliseconds(this.#now, this.#options.limits.exchangeIdleMs));
     }
-    this.#streams.set(id, stream);
+    this.#streams.add(stream);
     return stream;
-  }
-
-  /** A stream whose opening block could not be used still counts as opened, and is recorded by its end alone. */
-  #openFor(direction: Direction, streamId: number, endStream: boolean): void {
-    if (direction.by === "client" && this.#numbers.isIdle(streamId)) this.#numbers.open("client", streamId);
-    else this.#step(direction, streamId, endStream ? "headers_end" : "headers");
   }
 
   readonly #record = (event: FlowEvent): void => this.#host.record(event);
 
-  /** Forwards a block as it came, or as literals once one was withheld. */
-  #forwardBlock(direction: Direction, fields: readonly HpackField[], { opening, raw }: HeaderBlock): void {
-    if (!direction.rewriting) {
-      direction.out.push(raw);
-      return;
-    }
-    const block = encodeFieldBlock(fields, { emptyTable: !direction.emptied });
-    direction.emptied = true;
+  #forwardBlock(direction: Direction, fields: readonly HpackField[], block: HeaderBlock): void {
     const { maxFrameSize } = this.#directions[opposite(direction.by)].settings.inForce;
-    direction.out.push(
-      opening.type === "headers"
-        ? encodeHeaders(opening.streamId, block, {
-          endStream: opening.endStream,
-          priority: opening.priority,
-          maxFrameSize,
-        })
-        : encodePushPromise(opening.streamId, opening.promisedStreamId, block, maxFrameSize),
-    );
-  }
-
-  #withhold(direction: Direction): void {
-    direction.rewriting = true;
+    direction.forwardBlock(fields, block, maxFrameSize);
   }
 
   /** Takes the step of a frame; false where the frame must not be forwarded, its error being dealt with. */
   #step(direction: Direction, streamId: number, input: StreamInput): boolean {
-    const state = this.#stateOf(streamId);
+    const state = this.#streams.stateOf(streamId);
     const step = stepStream(state, direction.by, input);
     if (step.error !== null) {
       this.#error(
@@ -648,18 +624,8 @@ export class Http2Relay {
       );
       return false;
     }
-    const stream = this.#streams.get(streamId);
-    if (stream !== undefined) stream.state = step.state;
-    else if (this.#closed.has(streamId)) this.#closed.set(streamId, step.state);
+    this.#streams.setState(streamId, step.state);
     return state !== "reset_by_proxy";
-  }
-
-  #stateOf(streamId: number): StreamState {
-    const known = this.#streams.get(streamId)?.state ?? this.#closed.get(streamId);
-    if (known !== undefined) return known;
-    if (this.#numbers.isIdle(streamId)) return "idle";
-    // Long closed, and by whom is forgotten: its frames are the peers' own business.
-    return initiatorOf(streamId) === "client" ? "reset_by_client" : "reset_by_server";
   }
 
   #messageEnded(stream: Stream, by: Side): void {
@@ -670,43 +636,59 @@ export class Http2Relay {
 
   #closeStream(stream: Stream, outcome: ExchangeOutcome, error?: ExchangeError): void {
     stream.recorder.complete(outcome, this.#now, error);
-    this.#streams.delete(stream.id);
-    this.#closed.set(stream.id, isClosed(stream.state) ? stream.state : "ended");
-    if (this.#closed.size > CLOSED_STREAMS_MAX) this.#closed.delete(this.#closed.keys().next().value!);
+    this.#streams.close(stream);
     if (this.#streams.size > 0) return;
     this.#host.disarm("exchange_idle");
     if (this.#draining) this.#finish("shutdown");
     else this.#host.arm("idle", addMilliseconds(this.#now, this.#options.limits.idleMs));
   }
 
-  /** A deviation: it ends its stream towards both sides, or the connection. */
+  /** A deviation: it ends its stream, or the connection. `headBytes`: of a block that would have opened a stream. */
   #error(direction: Direction, error: Http2Error, headBytes = 0): void {
-    if (error.scope === "connection") {
+    const { by } = direction;
+    const { streamId } = error;
+    const state = this.#streams.stateOf(streamId);
+    // RFC 9113 §5.1 has no RST_STREAM for an idle stream.
+    if (error.scope === "connection" || state === "idle") {
       this.#connectionError(error);
       return;
     }
-    const flood = this.#floods.provokedReset(direction.by, this.#now);
+    const flood = error.code === "stream_after_goaway" ? null : this.#floods.provokedReset(by, this.#now);
     if (flood !== null) {
       this.#connectionError(flood);
       return;
     }
-    const { streamId } = error;
+    if (state === "reset_by_proxy") return;
+    const outcome = error.code === "stream_after_goaway"
+      ? "reset"
+      : isLimit(error)
+      ? "limit"
+      : "protocol_error";
+    const reported: ExchangeError = {
+      by: error.code === "stream_after_goaway" ? "proxy" : by,
+      code: error.code,
+      detail: error.detail,
+    };
     const stream = this.#streams.get(streamId);
-    const known = stream !== undefined;
-    this.#add(this.#directions.server, encodeRstStream(streamId, error.errorCode));
-    // The server has never heard of a stream whose opening was withheld.
-    if (known || direction.by === "server") {
-      this.#add(this.#directions.client, encodeRstStream(streamId, error.errorCode));
-    }
-    const outcome = isLimit(error) ? "limit" : "protocol_error";
-    const reported: ExchangeError = { by: direction.by, code: error.code, detail: error.detail };
-    if (stream !== undefined) {
-      stream.state = "reset_by_proxy";
-      this.#closeStream(stream, outcome, reported);
+    if (stream === undefined) {
+      // One that is over is over for the other side, too, and of one that was withheld it has never heard.
+      this.#directions[opposite(by)].add(encodeRstStream(streamId, error.errorCode));
+      if (headBytes === 0) return;
+      this.#streams.resetByProxy(streamId);
+      this.#recordUnopened(streamId, outcome, reported, headBytes);
       return;
     }
-    this.#closed.set(streamId, "reset_by_proxy");
-    this.#recordUnopened(streamId, outcome, reported, headBytes);
+    this.#reset(stream, error.errorCode, outcome, reported);
+  }
+
+  /** The proxy ends a stream, towards both sides where both know of it. */
+  #reset(stream: Stream, code: ErrorCodeName, outcome: ExchangeOutcome, error: ExchangeError): void {
+    const frame = encodeRstStream(stream.id, code);
+    const initiator = initiatorOf(stream.id);
+    this.#directions[opposite(initiator)].add(frame);
+    if (stream.known) this.#directions[initiator].add(frame);
+    stream.state = "reset_by_proxy";
+    this.#closeStream(stream, outcome, error);
   }
 
   /** A request that could not be read has no head in the log, only its end. */
@@ -716,7 +698,6 @@ export class Http2Relay {
     error: ExchangeError,
     headBytes: number,
   ): void {
-    if (headBytes === 0) return;
     const exchangeId = this.#nextExchangeId++;
     this.#host.record({
       kind: "exchange_completed",
@@ -730,7 +711,8 @@ export class Http2Relay {
         exchange_id: exchangeId,
         outcome,
         request_body_bytes: 0,
-        request_head_bytes: 0,
+        // A promise is a request, whoever sends it.
+        request_head_bytes: headBytes,
         response_body_bytes: 0,
         response_head_bytes: 0,
         ttfb_ns: null,
@@ -757,38 +739,79 @@ export class Http2Relay {
 
   #goaway(code: ErrorCodeName, debugText: string): void {
     const { client, server } = this.#directions;
-    this.#add(server, encodeGoaway(this.#numbers.highestOf("client"), code, debugText));
-    this.#add(client, encodeGoaway(this.#numbers.highestOf("server"), code, debugText));
+    const { numbers } = this.#streams;
+    server.add(encodeGoaway(numbers.highestOf("client"), code, debugText));
+    client.add(encodeGoaway(numbers.highestOf("server"), code, debugText));
   }
 
   /** For a client that leaves: what it was promised in full it does not leave unfinished. */
   #completeAnswered(): void {
-    for (const stream of [...this.#streams.values()]) {
+    for (const stream of [...this.#streams.open()]) {
       if (isAnswered(stream)) this.#closeStream(stream, "complete");
       if (this.#finished) return;
     }
   }
 
   #completeAll(outcome: ExchangeOutcome, error: ExchangeError): void {
-    for (const { recorder } of this.#streams.values()) recorder.complete(outcome, this.#now, error);
+    for (const stream of this.#streams.open()) {
+      const refused = this.#refusedBy(stream);
+      if (refused === null) stream.recorder.complete(outcome, this.#now, error);
+      else stream.recorder.complete("reset", this.#now, refused);
+    }
     this.#streams.clear();
   }
 
-  /** A field block that is not whole is a head under way. */
-  #watchHead({ by, assembler, reader }: Direction): void {
-    const timer: Timer = by === "client" ? "client_head" : "server_head";
-    if (assembler.heldBytes === 0 && reader.heldBytes < FRAME_HEADER_BYTES) this.#host.disarm(timer);
-    else if (!this.#headArmed[by]) {
-      this.#host.arm(timer, addMilliseconds(this.#now, this.#options.limits.headMs));
-    }
-    this.#headArmed[by] = assembler.heldBytes > 0 || reader.heldBytes >= FRAME_HEADER_BYTES;
+  /** A GOAWAY said that this stream will not be processed (RFC 9113 §6.8); nobody resets it after that. */
+  #refusedBy(stream: Stream): ExchangeError | null {
+    const by = opposite(initiatorOf(stream.id));
+    const farewell = this.#farewells[by];
+    if (farewell === null || stream.id <= farewell.lastStreamId) return null;
+    return { by, code: farewell.code, detail: farewell.detail };
   }
 
-  readonly #headArmed: Record<Side, boolean> = { client: false, server: false };
+  /**
+   * Ends what has not gone on for `timeouts.exchange_idle`: one stream beside others alone, since a peer that
+   * gives it no window could keep it for ever; the connection where it is all there is.
+   */
+  #checkProgress(): void {
+    const { exchangeIdleMs } = this.#options.limits;
+    const detail = `No HEADERS or DATA for ${exchangeIdleMs} ms (timeouts.exchange_idle)`;
+    const stalled: Stream[] = [];
+    let next = Infinity;
+    for (const stream of this.#streams.open()) {
+      const due = addMilliseconds(stream.progressAt, exchangeIdleMs);
+      if (due <= this.#now) stalled.push(stream);
+      else next = Math.min(next, due);
+    }
+    if (next === Infinity) {
+      if (stalled.length > 0) this.#timeout("idle_timeout", detail);
+      return;
+    }
+    for (const stream of stalled) {
+      this.#reset(stream, "CANCEL", "timeout", { by: "proxy", code: "timeout", detail });
+    }
+    this.#host.arm("exchange_idle", next);
+  }
+
+  /** A frame or field block that is not whole must be within `timeouts.head` of its beginning. */
+  #watchHeldFrame(direction: Direction): void {
+    const { by } = direction;
+    const timer: Timer = by === "client" ? "client_head" : "server_head";
+    if (!direction.inHeldFrame) {
+      if (this.#heldFrameArmed[by]) this.#host.disarm(timer);
+    } else if (!this.#heldFrameArmed[by] || this.#heldFrameSince[by] === "now") {
+      this.#host.arm(timer, addMilliseconds(this.#now, this.#options.limits.headMs));
+    }
+    this.#heldFrameArmed[by] = direction.inHeldFrame;
+  }
+
+  readonly #heldFrameArmed: Record<Side, boolean> = { client: false, server: false };
+  /** Whether what is held has begun with the read at hand. */
+  readonly #heldFrameSince: Record<Side, "before" | "now"> = { client: "before", server: "before" };
 
   #flush(): void {
-    this.#directions.client.out.flush();
-    this.#directions.server.out.flush();
+    this.#directions.client.flush();
+    this.#directions.server.flush();
   }
 
   #finish(reason: CloseReason, detail?: string): void {
@@ -802,4 +825,25 @@ export class Http2Relay {
 /** The client has all of the content that was promised it, be the frame that ends the response with it or not. */
 function isAnswered({ order }: Stream): boolean {
   return order.server.hasPromisedContent;
+}
+
+function farewellOf(by: Side, { lastStreamId, errorCode, debugData }: GoawayFrame): Farewell {
+  const code = errorCodeName(errorCode);
+  const debug = debugData.length === 0
+    ? ""
+    : `: ${quoteFound(readLatin1(debugData, 0, Math.min(debugData.length, 256)))}`;
+  return { lastStreamId, code, detail: `GOAWAY from the ${by}: ${code}${debug}` };
+}
+
+function windowOverflow(by: Side, streamId: number, what: string): Http2Error {
+  return http2Error("window_overflow", by, streamId, `${what} larger than ${MAX_WINDOW_SIZE}`);
+}
+
+function wrongNumber(by: Side, streamId: number): Http2Error {
+  return http2Error(
+    "invalid_stream_id",
+    by,
+    0,
+    `a ${by} cannot ${by === "client" ? "open" : "promise"} stream ${streamId}`,
+  );
 }

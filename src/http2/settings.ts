@@ -125,6 +125,11 @@ export class SettingsTracker {
     );
   }
 
+  /** As this side sent them last, acknowledged or not: what it must be ready for. */
+  get latest(): SettingsInForce {
+    return this.#unacknowledged.at(-1)?.values ?? this.#inForce;
+  }
+
   /** This side sent SETTINGS. */
   sent(settings: readonly Setting[]): Http2Error | null {
     if (this.#unacknowledged.length >= this.maxUnacknowledged) {

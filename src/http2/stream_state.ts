@@ -33,6 +33,8 @@ export const STREAM_STATES = [
   "reset_by_server",
   /** The proxy reset it towards both: what still comes is to be read and not forwarded. */
   "reset_by_proxy",
+  /** Over for so long that how it ended is forgotten; its frames are the peers' own business. */
+  "forgotten",
 ] as const;
 export type StreamState = typeof STREAM_STATES[number];
 
@@ -65,6 +67,7 @@ type Row = readonly [Cell, Cell, Cell, Cell, Cell, Cell, Cell, Cell];
 /** Short names, so that a row is a line. */
 const resv = "reserved", open = "open", cEnd = "client_ended", sEnd = "server_ended";
 const ended = "ended", rstC = "reset_by_client", rstS = "reset_by_server", rstP = "reset_by_proxy";
+const forg = "forgotten";
 
 // PRIORITY, and types that RFC 9113 does not define, may come in any state and change none.
 // deno-fmt-ignore
@@ -88,6 +91,9 @@ const TABLE: Readonly<Record<StreamState, Readonly<Record<Side, Row>>>> = {
                      server: [RSET, RSET,  RSET, RSET,  rstS, rstS, PUSH, USED] },
   reset_by_proxy:  { client: [rstP, rstP,  rstP, rstP,  rstP, rstP, PUSH, PUSH],
                      server: [rstP, rstP,  rstP, rstP,  rstP, rstP, rstP, USED] },
+  // HEADERS of a client might be taken for a request, one that nobody here has seen.
+  forgotten:       { client: [RSET, RSET,  forg, forg,  forg, forg, PUSH, PUSH],
+                     server: [forg, forg,  forg, forg,  forg, forg, forg, USED] },
 };
 
 export interface StreamStep {
@@ -130,7 +136,7 @@ export function stepStream(state: StreamState, side: Side, input: StreamInput): 
 /** No exchange is under way on it: it need not be kept for what it carries, only for what may still come. */
 export function isClosed(state: StreamState): boolean {
   return state === "ended" || state === "reset_by_client" || state === "reset_by_server" ||
-    state === "reset_by_proxy";
+    state === "reset_by_proxy" || state === "forgotten";
 }
 
 /** Odd numbers are the client's, even ones the server's (§5.1.1). */
@@ -138,12 +144,16 @@ export function initiatorOf(streamId: number): Side {
   return streamId % 2 === 1 ? "client" : "server";
 }
 
+const GAPS_MAX = 16;
+
 /**
  * Which stream numbers were used (§5.1.1): each side's only ever increase, so that the highest says
  * of every other whether it is still idle. A stream below it that was left out is closed.
  */
 export class StreamNumbers {
   #highest: Record<Side, number> = { client: 0, server: 0 };
+  /** The last ranges of numbers that were left out, first and last of each. */
+  readonly #gaps: (readonly [number, number])[] = [];
 
   /** The highest stream that `side` opened, or promised; 0 before the first. */
   highestOf(side: Side): number {
@@ -154,9 +164,22 @@ export class StreamNumbers {
     return streamId > this.#highest[initiatorOf(streamId)];
   }
 
+  /** Whether it was left out, so that it is closed without ever having been open; the last such ones are known. */
+  isSkipped(streamId: number): boolean {
+    return this.#gaps.some(([first, last]) =>
+      streamId >= first && streamId <= last && streamId % 2 === first % 2
+    );
+  }
+
   /** `side` opens an idle stream, or promises it. */
   open(side: Side, streamId: number): "invalid_stream_id" | null {
-    if (initiatorOf(streamId) !== side || streamId <= this.#highest[side]) return "invalid_stream_id";
+    const highest = this.#highest[side];
+    if (initiatorOf(streamId) !== side || streamId <= highest) return "invalid_stream_id";
+    const next = highest === 0 ? (side === "client" ? 1 : 2) : highest + 2;
+    if (streamId > next) {
+      this.#gaps.push([next, streamId - 2]);
+      if (this.#gaps.length > GAPS_MAX) this.#gaps.shift();
+    }
     this.#highest[side] = streamId;
     return null;
   }

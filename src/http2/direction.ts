@@ -1,0 +1,144 @@
+/**
+ * What one side of a relayed connection sends: how it is read, and how it goes on to the other side.
+ *
+ * Frames go on as the octets that came. The proxy's own stand only between them: inside a frame that is
+ * half-sent they would be taken for its payload, so they wait for its end. A field block that is withheld
+ * leaves the receiver's table behind the sender's; from then on blocks are written anew as literals, which
+ * need no table.
+ */
+import { Outbox } from "../core/outbox.ts";
+import type { Side } from "../core/side.ts";
+import type { FramePiece } from "./frame_reader.ts";
+import { FrameReader } from "./frame_reader.ts";
+import { encodeHeaders, encodePushPromise, encodeWindowUpdate } from "./frame_writer.ts";
+import { FRAME_HEADER_BYTES } from "./frames.ts";
+import { type HeaderBlock, HeaderBlockAssembler } from "./header_block.ts";
+import { HpackDecoder } from "./hpack_decoder.ts";
+import { encodeFieldBlock } from "./hpack_encoder.ts";
+import type { HpackField } from "./hpack_table.ts";
+import type { Http2Limits } from "./limits.ts";
+import { INITIAL_SETTINGS, MAX_WINDOW_SIZE, SettingsTracker } from "./settings.ts";
+
+/** A compressed block may be this much larger than the list it is allowed to hold. */
+const BLOCK_SLACK_BYTES = 16 * 1024;
+const UNACKNOWLEDGED_SETTINGS_MAX = 32;
+const HELD_FRAME_BYTES_MAX = 64 * 1024;
+
+export class Direction {
+  readonly reader: FrameReader;
+  readonly decoder: HpackDecoder;
+  readonly assembler: HeaderBlockAssembler;
+  /** The settings this side sent; they bind the other. */
+  readonly settings: SettingsTracker;
+  /** A frame that must not go on is being swallowed. */
+  swallowing = false;
+  /**
+   * What this side may still send on the connection (RFC 9113 §6.9), as far as the octets say that have
+   * passed: never more than its receiver believes, so an overflow here is the receiver's own.
+   */
+  window = INITIAL_SETTINGS.initialWindowSize;
+  readonly #out: Outbox;
+  #rewriting = false;
+  /** The receiver was told to drop its table. */
+  #emptied = false;
+  #halfSent = false;
+  /** Frames of the proxy's own that wait, and the window it gives back for what it has swallowed. */
+  #waiting: Uint8Array[] = [];
+  #waitingBytes = 0;
+  #waitingWindow = 0;
+
+  constructor(readonly by: Side, limits: Http2Limits, send: (data: Uint8Array) => void) {
+    const { maxHeaderListSize, maxHeaderFields, maxTableBytes, maxContinuations } = limits;
+    this.reader = new FrameReader({ by, maxHeldBytes: HELD_FRAME_BYTES_MAX });
+    this.decoder = new HpackDecoder(by, { maxHeaderListSize, maxHeaderFields, maxTableBytes });
+    this.assembler = new HeaderBlockAssembler(by, {
+      maxBlockBytes: 2 * maxHeaderListSize + BLOCK_SLACK_BYTES,
+      maxContinuations,
+    });
+    this.settings = new SettingsTracker(by, UNACKNOWLEDGED_SETTINGS_MAX);
+    this.#out = new Outbox(send);
+  }
+
+  get heldBytes(): number {
+    return this.reader.heldBytes + this.assembler.heldBytes + this.#waitingBytes;
+  }
+
+  /** A frame that must be whole, or the field block it belongs to, is not. */
+  get inHeldFrame(): boolean {
+    return this.assembler.heldBytes > 0 || this.reader.heldBytes >= FRAME_HEADER_BYTES;
+  }
+
+  forward(raw: Uint8Array): void {
+    this.#out.push(raw);
+  }
+
+  forwardPiece(piece: FramePiece): void {
+    this.#out.push(piece.raw);
+    this.#halfSent = !piece.ends;
+    if (piece.ends) this.#sendWaiting();
+  }
+
+  /** Forwards a block as it came, or as literals once one was withheld. `maxFrameSize` is the receiver's. */
+  forwardBlock(fields: readonly HpackField[], { opening, raw }: HeaderBlock, maxFrameSize: number): void {
+    if (!this.#rewriting) {
+      this.#out.push(raw);
+      return;
+    }
+    const block = encodeFieldBlock(fields, { emptyTable: !this.#emptied });
+    this.#emptied = true;
+    this.#out.push(
+      opening.type === "headers"
+        ? encodeHeaders(opening.streamId, block, {
+          endStream: opening.endStream,
+          priority: opening.priority,
+          maxFrameSize,
+        })
+        : encodePushPromise(opening.streamId, opening.promisedStreamId, block, maxFrameSize),
+    );
+  }
+
+  /** A block does not go on. */
+  withhold(): void {
+    this.#rewriting = true;
+  }
+
+  /** The receiver has sent SETTINGS: one that sets its table anew must be told again that it stays empty. */
+  receiverSettingsChanged(): void {
+    this.#emptied = false;
+  }
+
+  /** Sends a frame of the proxy's own between those of this side. */
+  add(frame: Uint8Array): void {
+    if (this.#halfSent) {
+      this.#waiting.push(frame);
+      this.#waitingBytes += frame.length;
+    } else this.#out.push(frame);
+  }
+
+  /** Gives the receiver back what was taken from its window for the connection by DATA that was swallowed. */
+  addWindow(bytes: number): void {
+    this.#waitingWindow += bytes;
+    if (!this.#halfSent) this.#sendWindow();
+  }
+
+  flush(): void {
+    this.#out.flush();
+  }
+
+  #sendWaiting(): void {
+    if (this.#waiting.length > 0) {
+      for (const frame of this.#waiting) this.#out.push(frame);
+      this.#waiting = [];
+      this.#waitingBytes = 0;
+    }
+    this.#sendWindow();
+  }
+
+  #sendWindow(): void {
+    while (this.#waitingWindow > 0) {
+      const increment = Math.min(this.#waitingWindow, MAX_WINDOW_SIZE);
+      this.#out.push(encodeWindowUpdate(0, increment));
+      this.#waitingWindow -= increment;
+    }
+  }
+}
