@@ -36,7 +36,7 @@ export class Direction {
    * What this side may still send on the connection (RFC 9113 §6.9), as far as the octets say that have
    * passed: never more than its receiver believes, so an overflow here is the receiver's own.
    */
-  window = INITIAL_SETTINGS.initialWindowSize;
+  connectionWindow = INITIAL_SETTINGS.initialWindowSize;
   readonly #out: Outbox;
   #rewriting = false;
   /** The receiver was told to drop its table. */

@@ -302,8 +302,8 @@ export class Http2Relay {
     const { by, settings } = direction;
     const sender = this.#directions[opposite(by)];
     if (streamId === 0) {
-      sender.window += increment;
-      if (sender.window > MAX_WINDOW_SIZE) {
+      sender.connectionWindow += increment;
+      if (sender.connectionWindow > MAX_WINDOW_SIZE) {
         this.#connectionError(windowOverflow(by, 0, "WINDOW_UPDATE makes that of the connection"));
         return;
       }
@@ -387,7 +387,7 @@ export class Http2Relay {
       const stream = this.#streams.get(streamId);
       const error = stream?.order[direction.by].content(length - paddingBytes, endStream) ?? null;
       if (error === null) {
-        direction.window -= length;
+        direction.connectionWindow -= length;
         if (stream !== undefined) {
           stream.granted[direction.by] -= length;
           if (length > paddingBytes || endStream) stream.progressAt = this.#now;

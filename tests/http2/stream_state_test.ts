@@ -167,3 +167,12 @@ Deno.test("StreamNumbers wants each side's own numbers, each higher than the one
   assertEquals(numbers.open("server", 4), null);
   assertEquals([numbers.highestOf("client"), numbers.highestOf("server")], [5, 4]);
 });
+
+Deno.test("StreamNumbers knows the last numbers that were left out", () => {
+  const numbers = new StreamNumbers();
+  for (const id of [3, 5, 11]) numbers.open("client", id);
+  numbers.open("server", 6);
+  assertEquals([1, 2, 3, 4, 5, 7, 9, 11, 13].filter((id) => numbers.isSkipped(id)), [1, 2, 4, 7, 9]);
+  for (let id = 21; id <= 21 + 10 * 16; id += 10) numbers.open("client", id);
+  assertEquals([numbers.isSkipped(1), numbers.isSkipped(23)], [false, true]);
+});
