@@ -178,7 +178,13 @@ const ATTRIBUTE_RULES: Readonly<Record<EventKind, Readonly<Record<string, Rule>>
     reason: text,
     stage: oneOf(["transfer_coding", "content_coding", "framing", "sanitizer", "payload"]),
   },
-  observer_stopped: { exchange_id: ordinal, direction, observer: text, reason: text },
+  observer_stopped: {
+    // Absent where it is about more than a message.
+    exchange_id: optional(ordinal),
+    direction: optional(direction),
+    observer: text,
+    reason: text,
+  },
   stream_closed: {
     bytes_from_client: count,
     bytes_from_server: count,

@@ -278,6 +278,7 @@ export class FlowChecker {
 
   /** What an observer says belongs to a message that has begun and is not over. */
   #observed({ kind, attributes }: CheckedEvent): Fault | null {
+    if (!Object.hasOwn(attributes, "exchange_id")) return null;
     const id = attributes["exchange_id"] as number;
     const exchange = this.#exchanges.get(id);
     const begun = attributes["direction"] === "request"
