@@ -13,6 +13,7 @@ import { proxyUrl } from "./start_block.ts";
 import { UsageError } from "./usage_error.ts";
 import type { World } from "./world.ts";
 
+const REVERSE_REFUSED = "exec runs a command through a forward proxy; a reverse listener is none";
 const NOT_RUNNABLE = 126;
 const NOT_FOUND = 127;
 
@@ -36,6 +37,7 @@ export async function execCommand(args: readonly string[], world: World): Promis
       "exec needs a --listen of the form host:port; tools reach no proxy at a Unix socket",
     );
   }
+  if (has(parsed, "reverse")) throw new UsageError(REVERSE_REFUSED);
   const reporter = new Reporter(world.console, {
     statusLines: has(parsed, "status-lines"),
     quiet: has(parsed, "quiet"),
@@ -55,6 +57,9 @@ export async function execCommand(args: readonly string[], world: World): Promis
       parsed,
       reporter,
       world,
+      accept: ({ route }) => {
+        if (route.mode === "reverse") throw new UsageError(`${REVERSE_REFUSED} (route.mode)`);
+      },
       adjust: (flags) => ({ ...flags, listen: flags.listen ?? ["127.0.0.1:0"] }),
       // The bundle is still to be written and the command to be started.
       alsoKeep: { run: true, read: ["/"], write: ["/"], sys: true, env: true },

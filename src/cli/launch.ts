@@ -31,6 +31,8 @@ export interface LaunchOptions {
   readonly world: World;
   /** What the command line says, before what the command itself wants. */
   readonly adjust?: (flags: SettingFlags) => SettingFlags;
+  /** Throws where the command can do nothing with these settings. */
+  readonly accept?: (settings: Settings) => void;
   /** What is needed beyond a running proxy's own needs. */
   readonly alsoKeep?: Partial<KeptPermissions>;
 }
@@ -48,6 +50,7 @@ export async function launch(options: LaunchOptions): Promise<Launched> {
     platform: world.platform,
   });
   const { settings } = loaded;
+  options.accept?.(settings);
   for (const message of loaded.warnings) reporter.notice({ level: "warn", message });
 
   const needed = neededWhileRunning(settings, place.configPath ?? null);

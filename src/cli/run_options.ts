@@ -24,6 +24,7 @@ export const SETTING_OPTIONS = {
   intercept: { value: "PATTERN", repeats: true, help: "decrypt and observe these hosts" },
   tunnel: { value: "PATTERN", repeats: true, help: "relay these hosts untouched" },
   block: { value: "PATTERN", repeats: true, help: "refuse these hosts" },
+  reverse: { value: "ORIGIN", help: "relay all that is accepted to https://host:port or http://host:port" },
   default: { value: "ACTION", help: "intercept, tunnel or block what nothing else names" },
 } as const satisfies OptionSpecs;
 
@@ -45,11 +46,13 @@ export function settingFlags(parsed: ParsedArguments): SettingFlags {
   const sinks = valuesOf(parsed, "events");
   const [stateDir] = valuesOf(parsed, "state-dir");
   const [defaultAction] = valuesOf(parsed, "default");
+  const [reverse] = valuesOf(parsed, "reverse");
   return {
     ...(listen.length === 0 ? {} : { listen }),
     ...(sinks.length === 0 ? {} : { sinks }),
     ...(stateDir === undefined ? {} : { stateDir }),
     ...(defaultAction === undefined ? {} : { defaultAction }),
+    ...(reverse === undefined ? {} : { reverse }),
     rules: valuesInOrder(parsed, ["intercept", "tunnel", "block"])
       .map(({ name: action, value: pattern }) => ({ action, pattern })),
   };

@@ -16,8 +16,12 @@ export interface StartBlock {
 export function startBlock({ version, listen, caCertPath, settings, colour, platform }: StartBlock): string {
   const url = proxyUrl(listen);
   const sinks = settings.events.sinks;
+  const { reverseOrigin } = settings.route;
+  const where: [string, string][] = reverseOrigin === null
+    ? [["proxy", listen.join(", ")]]
+    : [["reverse", listen.join(", ")], ["origin", reverseOrigin]];
   const rows: [string, string][] = [
-    ["proxy", listen.join(", ")],
+    ...where,
     ["CA", caCertPath],
     ...(url === null ? [] : [["try", tryLine(url, caCertPath, settings, platform)] as [string, string]]),
     ["events", sinks.length === 0 ? "not kept; --events FILE keeps them" : sinks.join(", ")],
@@ -40,10 +44,12 @@ export function proxyUrl(listen: readonly string[]): string | null {
 }
 
 /** A tunnelled host shows its own certificate, which our CA did not sign. */
-function tryLine(url: string, caCertPath: string, { policy }: Settings, platform: string): string {
-  const intercepted = policy.default === "intercept";
-  return shellLine(
-    ["curl", "--proxy", url, ...(intercepted ? ["--cacert", caCertPath] : []), "https://example.com/"],
-    platform,
-  );
+function tryLine(url: string, caCertPath: string, { policy, route }: Settings, platform: string): string {
+  const trust = policy.default === "intercept" ? ["--cacert", caCertPath] : [];
+  const { reverseOrigin: origin } = route;
+  if (origin === null) return shellLine(["curl", "--proxy", url, ...trust, "https://example.com/"], platform);
+  // The origin's own name is asked for, so that both the certificate and the Host field fit.
+  const there = ["--connect-to", `::${url.slice("http://".length)}`];
+  const how = origin.startsWith("https:") ? [...there, ...trust] : there;
+  return shellLine(["curl", ...how, `${origin}/`], platform);
 }

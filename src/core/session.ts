@@ -81,7 +81,7 @@ export interface Question {
   readonly flowId: string;
   readonly clientAddr: string;
   readonly authority: Authority;
-  /** `CONNECT`, or the method of a plain-HTTP request. */
+  /** `CONNECT`, the method of a plain-HTTP request, or `REVERSE` for what a reverse listener accepted. */
   readonly method: string;
   /** Plain-HTTP requests only: the path and query asked for. */
   readonly path: string | null;

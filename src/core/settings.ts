@@ -20,6 +20,11 @@ export interface Settings {
     readonly blockHosts: readonly string[];
     readonly rules: readonly PolicyRule[];
   };
+  readonly route: {
+    readonly mode: "forward" | "reverse";
+    /** `https://host:port` or `http://host:port`; not null in reverse mode, null in forward mode. */
+    readonly reverseOrigin: string | null;
+  };
   readonly http: {
     readonly connectParseMode: "strict" | "lenient";
     readonly maxHeadBytes: number;

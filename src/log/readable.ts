@@ -40,7 +40,7 @@ export class ReadableLines {
       if (flow.exchanges.size > 0 || flow.shown > 0 || flow.server === "-") continue;
       lines.push(this.#line({
         ...at(flow.startNs),
-        method: "CONNECT",
+        method: flow.method,
         status: null,
         bytes: 0,
         url: flow.server,
@@ -57,6 +57,7 @@ export class ReadableLines {
     if (flow === undefined) {
       flow = {
         ruleId: null,
+        method: "CONNECT",
         exchanges: new Map(),
         shown: 0,
         server: "-",
@@ -68,6 +69,9 @@ export class ReadableLines {
     flow.server = server(event);
     flow.lastNs = event.time_ns;
     switch (kind) {
+      case "connect_received":
+        flow.method = text(attributes["method"]);
+        return null;
       case "connect_decision":
         flow.ruleId = attributes["rule_id"] === undefined ? null : text(attributes["rule_id"]);
         return null;
@@ -143,7 +147,7 @@ export class ReadableLines {
       : null;
     return this.#line({
       timeNs: event.time_ns,
-      method: event.protocol === "tunnel" ? "TUNNEL" : "CONNECT",
+      method: event.protocol === "tunnel" ? "TUNNEL" : flow.method,
       status: null,
       ownAnswer: false,
       bytes: number(attributes["bytes_from_server"]),
@@ -206,6 +210,8 @@ export function formatDuration(nanoseconds: number): string {
 
 interface Flow {
   ruleId: string | null;
+  /** Of the last `connect_received`. */
+  method: string;
   readonly exchanges: Map<number, OpenExchange>;
   shown: number;
   server: string;

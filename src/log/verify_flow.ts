@@ -70,6 +70,8 @@ interface Body {
 
 export class FlowChecker {
   #decisionPending = false;
+  /** A client of a reverse listener is told inside TLS that it is blocked. */
+  #reverse = false;
   /** Of the last decision that was made for the whole request, not for the name in a ClientHello. */
   #action: string | null = null;
   #lastAction: string | null = null;
@@ -84,6 +86,7 @@ export class FlowChecker {
       case "connect_received":
         if (this.#decisionPending) return decisionMissing(event.kind);
         this.#decisionPending = true;
+        this.#reverse = event.attributes["method"] === "REVERSE";
         this.#clientHello = false;
         return flowKey(event);
       case "connect_parse_failed":
@@ -131,7 +134,7 @@ export class FlowChecker {
 
   #tls(kind: EventKind): Fault | null {
     if (this.#decisionPending) return decisionMissing(kind);
-    if (this.#action !== "intercept") {
+    if (this.#action !== "intercept" && !(this.#reverse && this.#action === "block")) {
       return fault(
         "decision",
         `${kind} in a flow whose decision is ${this.#action ?? "missing"}, not intercept`,

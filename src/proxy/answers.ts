@@ -5,6 +5,7 @@ import type { CloseReason } from "../core/close_reason.ts";
 import type { TransportFault } from "../core/session.ts";
 import type { Answer } from "../http/answer.ts";
 import type { Http1Error } from "../http1/errors.ts";
+import { formatOrigin, type Origin } from "./origin.ts";
 
 export const BLOCKED_CODE = "blocked";
 
@@ -29,6 +30,14 @@ export function tooManyFlowsAnswer(maxFlows: number): Answer {
 
 export function badRequestAnswer(code: string, detail: string): Answer {
   return { status: 400, code, detail, proxyError: "http_request_error" };
+}
+
+/** A reverse listener's client that is neither in TLS nor in HTTP, where the origin is in TLS. */
+export function notHttpAnswer(origin: Origin): Answer {
+  return badRequestAnswer(
+    "not_http",
+    `This listener relays HTTP to ${formatOrigin(origin)}; what came is not HTTP`,
+  );
 }
 
 /** For a head that could not be read: 431 where it is over a limit, else 400. */

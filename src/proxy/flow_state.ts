@@ -8,6 +8,13 @@
  *        └─► http1 ──────┘ (CONNECT after plain requests)             └► securing_refusal       tunnel (101 in http1)
  *                                                                         └► refusing (server TLS failed)
  *   every phase ──► closed
+ *
+ * Behind a reverse listener the server is dialled only when the first bytes have shown what the client speaks:
+ *
+ *   deciding ──► peeking ──► opening ──► securing_server ──► securing_client ──► http1, http2
+ *                   │           ├── (the origin in the clear) ──┘                    ▲
+ *                   │           └──► (the client in the clear, after securing_server) ┘
+ *                   └──► securing_refusal ──► refusing (blocked, or from opening: not reached)
  */
 export const PHASES = [
   "awaiting_head",
@@ -29,17 +36,37 @@ export type Phase = typeof PHASES[number];
 export const TRANSITIONS: Readonly<Record<Phase, readonly Phase[]>> = {
   /** The first head from the client is not whole yet. */
   awaiting_head: ["deciding", "http1", "closed"],
-  /** Policy was asked about a CONNECT. */
-  deciding: ["opening", "closed"],
-  /** The server is being dialled for a CONNECT. */
-  opening: ["peeking", "tunnel", "closed"],
-  /** 200 is out; the first bytes tell TLS, HTTP or neither. */
-  peeking: ["reconsidering", "securing_server", "http1", "http2", "tunnel", "closed"],
+  /** Policy was asked about a CONNECT, or about the origin of a reverse listener. */
+  deciding: ["opening", "peeking", "closed"],
+  /** The server is being dialled. */
+  opening: [
+    "peeking",
+    "securing_server",
+    "securing_client",
+    "securing_refusal",
+    "refusing",
+    "http1",
+    "http2",
+    "tunnel",
+    "closed",
+  ],
+  /** The first bytes tell TLS, HTTP or neither. After a CONNECT the 200 is out and the server connected. */
+  peeking: [
+    "reconsidering",
+    "opening",
+    "securing_server",
+    "securing_refusal",
+    "refusing",
+    "http1",
+    "http2",
+    "tunnel",
+    "closed",
+  ],
   /** The ClientHello named another host than the CONNECT; policy is asked again. */
-  reconsidering: ["securing_server", "tunnel", "closed"],
-  securing_server: ["securing_client", "securing_refusal", "closed"],
+  reconsidering: ["opening", "securing_server", "tunnel", "closed"],
+  securing_server: ["securing_client", "securing_refusal", "refusing", "http1", "http2", "closed"],
   securing_client: ["http1", "http2", "closed"],
-  /** The server's handshake failed; the client's is made so that it can be told why. */
+  /** The client is refused; its handshake is made so that it can be told why. */
   securing_refusal: ["refusing", "closed"],
   refusing: ["closed"],
   http1: ["awaiting_head", "tunnel", "closed"],

@@ -18,14 +18,15 @@ import { HeadReader } from "../http1/head_reader.ts";
 import { Http1Relay, type RelayHost } from "../http1/relay.ts";
 import { Http2Relay } from "../http2/relay.ts";
 import { FlowObservation } from "../observe/flow_observation.ts";
-import { type ClientHello, ClientHelloReader } from "../tls/client_hello.ts";
+import type { ClientHello } from "../tls/client_hello.ts";
 import { normalizeTlsFailure } from "../tls/failure.ts";
 import { ja3, ja4 } from "../tls/fingerprint.ts";
-import { isHttp2Preface, type Likeness, looksLikeHttp } from "../tls/sniff.ts";
+import type { Likeness } from "../tls/sniff.ts";
 import {
   badHeadAnswer,
   blockedAnswer,
   dialFailure,
+  notHttpAnswer,
   serverTlsFailure,
   tooManyFlowsAnswer,
 } from "./answers.ts";
@@ -39,8 +40,10 @@ import {
   handshakeSucceededEvent,
   streamClosedEvent,
 } from "./events.ts";
+import { FirstBytes } from "./first_bytes.ts";
 import { FlowState } from "./flow_state.ts";
 import { ForwardRouter } from "./forward.ts";
+import type { Origin } from "./origin.ts";
 import type { SessionConfig } from "./session_config.ts";
 
 const NOTHING = new Uint8Array(0);
@@ -49,15 +52,23 @@ const ESTABLISHED = new TextEncoder().encode("HTTP/1.1 200 Connection Establishe
 /** What an intercepted connection is served in beside `h2`; `curl --http1.0` offers the second alone. */
 const HTTP1_ALPN: readonly string[] = ["http/1.1", "http/1.0"];
 
-/** What is known once the client's hello has been read, until both handshakes are over. */
+/** What is known once it is clear who is to be secured, until the handshakes are over. */
 interface Handshakes {
-  readonly hello: ClientHello;
+  /** Null where a reverse listener's client speaks in the clear to an origin that is secured. */
+  readonly hello: ClientHello | null;
   readonly preread: Uint8Array;
-  /** The name the leaf is for and the server is asked for. */
-  readonly host: string;
+  /** The name the server is asked for and verified for. */
+  readonly serverName: string;
+  /** The name the client's leaf is for. */
+  readonly leafName: string;
   readonly offers: readonly string[];
   chosen: readonly string[];
-  refusal: { readonly answer: Answer; readonly detail: string } | null;
+}
+
+/** An answer of our own that has to wait until the client can be told. */
+interface Refusal {
+  readonly answer: Answer;
+  readonly reason: CloseReason;
 }
 
 export class ProxySession implements Session {
@@ -80,8 +91,11 @@ export class ProxySession implements Session {
   /** The beginning of the first head until it tells whether that is a CONNECT: a few octets. */
   #firstOctets = NOTHING;
   #held = NOTHING_HELD;
-  #helloReader: ClientHelloReader | null = null;
+  #first: FirstBytes | null = null;
+  /** What the client of a reverse listener began with in the clear. */
+  #began: "http1" | "http2" | "opaque" = "opaque";
   #handshakes: Handshakes | null = null;
+  #refusal: Refusal | null = null;
   #relay: Http1Relay | Http2Relay | null = null;
   #observation: FlowObservation | null = null;
   #router: ForwardRouter | null = null;
@@ -92,12 +106,12 @@ export class ProxySession implements Session {
     private readonly config: SessionConfig,
     private readonly options: { readonly refuse?: "too_many_flows" } = {},
   ) {
-    this.#headReader = this.#newHeadReader();
+    this.#headReader = config.reverse === null ? this.#newHeadReader() : null;
   }
 
   get heldBytes(): number {
-    const hello = this.#helloReader?.bytes ?? this.#handshakes?.preread ?? NOTHING;
-    return this.#held.client.length + this.#held.server.length + this.#headBytes + hello.length +
+    const first = this.#first?.bytes ?? this.#handshakes?.preread ?? NOTHING;
+    return this.#held.client.length + this.#held.server.length + this.#headBytes + first.length +
       (this.#relay?.heldBytes ?? 0) + (this.#observation?.heldBytes ?? 0);
   }
 
@@ -111,7 +125,12 @@ export class ProxySession implements Session {
       this.#close("limit_exceeded", answer.detail);
       return;
     }
-    this.effects.arm("client_head", addMilliseconds(now, this.config.limits.headMs));
+    if (this.config.reverse === null) {
+      this.effects.arm("client_head", addMilliseconds(now, this.config.limits.headMs));
+      return;
+    }
+    this.#aim(this.config.reverse.authority);
+    if (this.#step("deciding")) this.#ask(null);
   }
 
   received(side: Side, data: Uint8Array, now: Instant): void {
@@ -189,18 +208,22 @@ export class ProxySession implements Session {
       case "peeking":
         this.#endedWhilePeeking();
         return;
-      case "reconsidering":
       case "securing_server":
-      case "securing_client":
+        // In the clear an end is no more than that: the client has said all it has to say.
+        if (side === "client" && this.#handshakes?.hello === null) return;
+        break;
       case "securing_refusal":
       case "refusing":
-        if (side === "server" && this.#handshakes?.refusal !== null) return;
-        this.#close(
-          side === "client" ? "client_reset" : "server_reset",
-          `The ${side} ended during TLS setup`,
-        );
-        return;
+        if (side === "server") return;
+        break;
+      case "reconsidering":
+      case "securing_client":
+        break;
     }
+    this.#close(
+      side === "client" ? "client_reset" : "server_reset",
+      `The ${side} ended during TLS setup`,
+    );
   }
 
   failed(side: Side, fault: TransportFault, now: Instant): void {
@@ -238,18 +261,15 @@ export class ProxySession implements Session {
     if (this.state.phase !== "opening") return;
     this.#serverOpen = true;
     this.effects.disarm("connect");
-    this.effects.send("client", ESTABLISHED);
-    this.effects.resume("client");
-    const held = this.#takeHeld("client");
-    if (this.#decision!.action === "tunnel") {
-      this.#tunnel(held);
+    if (this.config.reverse !== null) {
+      this.#originOpened(this.config.reverse);
       return;
     }
-    if (!this.#step("peeking")) return;
-    this.#helloReader = new ClientHelloReader();
-    this.effects.arm("idle", addMilliseconds(now, this.config.limits.idleMs));
-    if (held.length > 0) this.#peek(held);
-    if (this.#ended.client && this.#helloReader !== null) this.#endedWhilePeeking();
+    this.effects.send("client", ESTABLISHED);
+    if (this.#decision!.action === "tunnel") {
+      this.effects.resume("client");
+      this.#tunnel(this.#takeHeld("client"));
+    } else this.#beginPeeking();
   }
 
   openFailed(fault: TransportFault, now: Instant): void {
@@ -261,8 +281,10 @@ export class ProxySession implements Session {
     }
     if (this.state.phase !== "opening") return;
     const { answer, reason } = dialFailure(fault, this.#target!);
-    this.#sendAnswer(answer);
-    this.#close(reason, answer.detail);
+    if (this.config.reverse === null) {
+      this.#sendAnswer(answer);
+      this.#close(reason, answer.detail);
+    } else this.#tellRefusal({ answer, reason });
   }
 
   secured(side: Side, info: Secured, now: Instant): void {
@@ -274,7 +296,8 @@ export class ProxySession implements Session {
         assert(side === "server", "the server is secured first");
         this.#record(handshakeSucceededEvent("server", info));
         handshakes.chosen = info.alpn === null ? [] : [info.alpn];
-        this.#secureClient("securing_client");
+        if (handshakes.hello !== null) this.#secureClient("securing_client");
+        else this.#originSecured(info.alpn);
         return;
       case "securing_client":
         this.#record(handshakeSucceededEvent("client", info));
@@ -286,9 +309,7 @@ export class ProxySession implements Session {
       case "securing_refusal":
         this.#record(handshakeSucceededEvent("client", info));
         this.effects.disarm("tls_handshake");
-        if (!this.#step("refusing")) return;
-        this.#headReader = this.#newHeadReader();
-        this.effects.arm("client_head", addMilliseconds(now, this.config.limits.headMs));
+        this.#awaitRefusedRequest();
         return;
       default:
         return;
@@ -305,7 +326,8 @@ export class ProxySession implements Session {
       this.#serverTlsFailed(handshakes, detail.normalizedReason, fault.detail);
       return;
     }
-    this.#close("tls_handshake_failed", handshakes.refusal?.detail ?? `client: ${fault.detail}`);
+    if (this.#refusal !== null) this.#close(this.#refusal.reason, this.#refusal.answer.detail);
+    else this.#close("tls_handshake_failed", `client: ${fault.detail}`);
   }
 
   decided(id: number, decision: Decision, now: Instant): void {
@@ -323,15 +345,17 @@ export class ProxySession implements Session {
     if (this.state.phase !== "deciding") return;
     this.#decision = decision;
     this.#record(connectDecisionEvent(decision));
-    if (decision.action === "block") {
-      const answer = blockedAnswer(this.#target!, decision.ruleId);
-      this.#sendAnswer(answer);
-      this.#close("blocked", answer.detail);
-      return;
-    }
-    if (!this.#step("opening")) return;
-    this.effects.arm("connect", addMilliseconds(now, this.config.connectMs));
-    this.effects.open(this.#target!);
+    const refusal: Refusal | null = decision.action === "block"
+      ? { answer: blockedAnswer(this.#target!, decision.ruleId), reason: "blocked" }
+      : null;
+    if (this.config.reverse !== null && decision.action !== "tunnel") {
+      // What the client speaks decides how it is told of a refusal, and what the origin is asked for.
+      this.#refusal = refusal;
+      this.#beginPeeking();
+    } else if (refusal !== null) {
+      this.#sendAnswer(refusal.answer);
+      this.#close(refusal.reason, refusal.answer.detail);
+    } else this.#open();
   }
 
   expired(timer: Timer, now: Instant): void {
@@ -357,7 +381,11 @@ export class ProxySession implements Session {
         if (timer === "client_head") this.#headTimeout();
         return;
       case "opening":
-        if (timer === "connect") this.openFailed(this.#connectTimeout(), now);
+        if (timer === "connect") {
+          // The dial is given up: it must not succeed while the client is being told.
+          if (this.config.reverse !== null) this.effects.closeServer();
+          this.openFailed(this.#connectTimeout(), now);
+        }
         return;
       case "peeking":
         if (timer === "idle" || timer === "tls_handshake") {
@@ -384,7 +412,7 @@ export class ProxySession implements Session {
         }
         return;
       case "refusing":
-        if (timer === "client_head") this.#close("tls_handshake_failed", this.#handshakes!.refusal!.detail);
+        if (timer === "client_head") this.#close(this.#refusal!.reason, this.#refusal!.answer.detail);
         return;
       case "deciding":
       case "reconsidering":
@@ -403,7 +431,7 @@ export class ProxySession implements Session {
         if (this.#headBytes === 0) this.#close("shutdown");
         return;
       case "peeking":
-        if (this.#helloReader === null || this.#helloReader.bytes.length === 0) this.#close("shutdown");
+        if (this.#first === null || this.#first.bytes.length === 0) this.#close("shutdown");
         return;
       default:
         return;
@@ -455,13 +483,22 @@ export class ProxySession implements Session {
       this.#connectFailed(connect);
       return;
     }
-    this.#target = connect.authority;
-    this.context.serverHost = connect.authority.host;
-    this.context.serverPort = connect.authority.port;
-    this.#record(connectReceivedEvent(formatAuthority(connect.authority), "CONNECT"));
+    this.#aim(connect.authority);
     if (!this.#step("deciding")) return;
     if (rest.length > 0) this.#hold("client", rest);
     this.#ask(null);
+  }
+
+  /** Where the flow is to go is known. */
+  #aim(target: Authority): void {
+    this.#target = target;
+    this.context.serverHost = target.host;
+    this.context.serverPort = target.port;
+    this.#record(connectReceivedEvent(formatAuthority(target), this.#method));
+  }
+
+  get #method(): string {
+    return this.config.reverse === null ? "CONNECT" : "REVERSE";
   }
 
   #ask(sni: string | null): void {
@@ -469,10 +506,16 @@ export class ProxySession implements Session {
       flowId: this.context.flowId,
       clientAddr: this.context.clientAddr,
       authority: sni === null ? this.#target! : { host: sni, port: this.#target!.port },
-      method: "CONNECT",
+      method: this.#method,
       path: null,
       sni,
     });
+  }
+
+  #open(): void {
+    if (!this.#step("opening")) return;
+    this.effects.arm("connect", addMilliseconds(this.#now, this.config.connectMs));
+    this.effects.open(this.#target!);
   }
 
   #connectFailed(error: Http1Error): void {
@@ -554,50 +597,128 @@ export class ProxySession implements Session {
     }, this.#now);
   }
 
+  #beginPeeking(): void {
+    if (!this.#step("peeking")) return;
+    this.effects.resume("client");
+    this.#first = new FirstBytes(this.config.http2Enabled);
+    this.effects.arm("idle", addMilliseconds(this.#now, this.config.limits.idleMs));
+    const held = this.#takeHeld("client");
+    if (held.length > 0) this.#peek(held);
+    if (this.#ended.client && this.#first !== null) this.#endedWhilePeeking();
+  }
+
   #peek(data: Uint8Array): void {
-    const reader = this.#helloReader!;
-    if (reader.bytes.length === 0) {
+    const first = this.#first!;
+    if (first.bytes.length === 0) {
       this.effects.disarm("idle");
       this.effects.arm("tls_handshake", addMilliseconds(this.#now, this.config.tlsHandshakeMs));
     }
-    const read = reader.push(data);
-    switch (read.type) {
-      case "more":
-        return;
+    const beginning = first.push(data);
+    if (beginning.type === "more") return;
+    this.#first = null;
+    this.effects.disarm("tls_handshake");
+    switch (beginning.type) {
       case "hello":
-        this.#helloReader = null;
-        this.effects.disarm("tls_handshake");
-        this.#clientHello(read.hello, reader.bytes);
+        this.#clientHello(beginning.hello, first.bytes);
         return;
       case "malformed":
-        this.#malformedHello(read.detail, reader.bytes);
+        this.#malformedHello(beginning.detail, first.bytes);
         return;
-      case "not_tls": {
-        const http2 = this.config.http2Enabled ? isHttp2Preface(reader.bytes) : "no";
-        const http = looksLikeHttp(reader.bytes);
-        if (http === "more" || http2 === "more") return;
-        this.#helloReader = null;
-        this.effects.disarm("tls_handshake");
-        if (http2 === "yes") this.#observeHttp2("http", reader.bytes);
-        else if (http === "yes") this.#observeHttp("http", reader.bytes);
-        else {
-          this.#tunnelNote = "neither TLS nor HTTP";
-          this.#tunnel(reader.bytes);
-        }
+      case "http1":
+      case "http2":
+      case "opaque":
+        if (this.config.reverse !== null) {
+          this.#originWanted(beginning.type, first.bytes, this.config.reverse);
+        } else this.#observePlain(beginning.type, first.bytes);
         return;
-      }
+    }
+  }
+
+  #observePlain(began: "http1" | "http2" | "opaque", bytes: Uint8Array): void {
+    if (began === "http1") this.#observeHttp("http", bytes);
+    else if (began === "http2") this.#observeHttp2("http", bytes);
+    else {
+      this.#tunnelNote = "neither TLS nor HTTP";
+      this.#tunnel(bytes);
     }
   }
 
   /** What was peeked at is neither a whole ClientHello nor a whole request: it is carried through. */
   #endedWhilePeeking(): void {
-    this.#tunnel(this.#helloReader?.bytes ?? NOTHING);
+    const first = this.#first!;
+    if (this.config.reverse === null) this.#tunnel(first.bytes);
+    else if (first.bytes.length === 0) this.#close("complete");
+    else if (first.mayBeTls) this.#close("client_reset", "The client ended during TLS setup");
+    else {
+      this.#first = null;
+      this.effects.disarm("tls_handshake");
+      this.#originWanted("opaque", first.bytes, this.config.reverse);
+    }
+  }
+
+  /** A reverse listener's client has begun in the clear: how the origin is reached follows from that. */
+  #originWanted(began: "http1" | "http2" | "opaque", bytes: Uint8Array, origin: Origin): void {
+    this.#began = began;
+    this.#hold("client", bytes);
+    if (this.#refusal !== null) {
+      this.#tellRefusal(this.#refusal);
+      return;
+    }
+    if (origin.tls && began === "opaque") {
+      const answer = notHttpAnswer(origin);
+      this.#sendAnswer(answer);
+      this.#close("protocol_error", answer.detail);
+      return;
+    }
+    if (origin.tls) {
+      const { host } = origin.authority;
+      this.#handshakes = {
+        hello: null,
+        preread: NOTHING,
+        serverName: host,
+        leafName: host,
+        offers: [began === "http2" ? "h2" : "http/1.1"],
+        chosen: [],
+      };
+    }
+    this.#open();
+  }
+
+  #originOpened(origin: Origin): void {
+    const tunnelled = this.#decision!.action === "tunnel";
+    if (tunnelled || (this.#began === "opaque" && this.#handshakes === null)) {
+      if (!tunnelled) this.#tunnelNote ??= "neither TLS nor HTTP";
+      this.effects.resume("client");
+      this.#tunnel(this.#takeHeld("client"));
+    } else if (origin.tls) this.#secureServer();
+    else if (this.#handshakes !== null) this.#secureClient("securing_client");
+    else this.#relayToOrigin();
+  }
+
+  #originSecured(alpn: string | null): void {
+    this.effects.disarm("tls_handshake");
+    if (this.#began === "http2" && alpn !== "h2") {
+      const answer = serverTlsFailure(
+        this.#target!,
+        "handshake",
+        "it did not choose h2, which the client speaks",
+      );
+      this.#tellRefusal({ answer, reason: "protocol_error" });
+      return;
+    }
+    this.#handshakes = null;
+    this.#relayToOrigin();
+  }
+
+  #relayToOrigin(): void {
+    this.effects.resume("client");
+    this.#observePlain(this.#began, this.#takeHeld("client"));
   }
 
   /** A protocol in which the server speaks first (SMTP, SSH) is neither TLS nor HTTP. */
   #serverSpokeFirst(data: Uint8Array): void {
-    const peeked = this.#helloReader?.bytes ?? NOTHING;
-    this.#helloReader = null;
+    const peeked = this.#first?.bytes ?? NOTHING;
+    this.#first = null;
     this.#tunnelNote = "the server spoke first";
     this.#tunnel(peeked, data);
   }
@@ -623,26 +744,29 @@ export class ProxySession implements Session {
     const offers = hello.alpn.filter((protocol) =>
       HTTP1_ALPN.includes(protocol) || (protocol === "h2" && this.config.http2Enabled)
     );
-    const servable = hello.alpn.length === 0 || offers.length > 0;
-    const because = servable ? null : `the client offers only ${hello.alpn.join(", ")}`;
-    this.#record(clientHelloEvent(hello, fingerprints, because));
     const target = this.#target!;
+    const { reverse } = this.config;
+    const leafName = hello.sni ?? target.host;
     this.#handshakes = {
       hello,
       preread,
-      host: hello.sni ?? target.host,
+      // The client does not choose whom a reverse listener trusts.
+      serverName: reverse === null ? leafName : target.host,
+      leafName,
       offers,
-      chosen: [],
-      refusal: null,
+      chosen: reverse?.tls === false ? alpnOfPlainOrigin(offers) : [],
     };
+    // Behind a reverse listener is something in the clear, or something that is not reached at all.
+    const servable = hello.alpn.length === 0 || offers.length > 0 || reverse?.tls === false ||
+      this.#refusal !== null;
+    const because = servable ? null : `the client offers only ${hello.alpn.join(", ")}`;
+    this.#record(clientHelloEvent(hello, fingerprints, because));
     this.effects.pause("client");
-    if (hello.sni !== null && hello.sni !== target.host) {
-      if (!this.#step("reconsidering")) return;
-      this.#ask(hello.sni);
-      return;
-    }
-    if (because !== null) this.#tunnelHello(because);
-    else this.#secureServer();
+    if (this.#refusal !== null) this.#tellRefusal(this.#refusal);
+    else if (hello.sni !== null && hello.sni !== target.host) {
+      if (this.#step("reconsidering")) this.#ask(hello.sni);
+    } else if (because !== null) this.#tunnelHello(because);
+    else this.#secureBoth();
   }
 
   /**
@@ -651,26 +775,32 @@ export class ProxySession implements Session {
    */
   #reconsidered(decision: Decision): void {
     const { hello, offers } = this.#handshakes!;
-    this.#record(connectDecisionEvent(decision, hello.sni ?? undefined));
-    if (decision.action === "block") {
-      this.#close("blocked", `${hello.sni} is blocked`);
-      return;
-    }
-    if (decision.action === "tunnel" && isIpAddress(this.#target!.host)) {
-      this.#tunnelHello(`${hello.sni} is tunnelled`);
-      return;
-    }
-    if (hello.alpn.length > 0 && offers.length === 0) {
-      this.#tunnelHello(`the client offers only ${hello.alpn.join(", ")}`);
-      return;
-    }
-    this.#secureServer();
+    const { sni, alpn } = hello!;
+    this.#record(connectDecisionEvent(decision, sni ?? undefined));
+    const plainOrigin = this.config.reverse?.tls === false;
+    if (decision.action === "block") this.#close("blocked", `${sni} is blocked`);
+    else if (decision.action === "tunnel" && isIpAddress(this.#target!.host) && !plainOrigin) {
+      this.#tunnelHello(`${sni} is tunnelled`);
+    } else if (alpn.length > 0 && offers.length === 0 && !plainOrigin) {
+      this.#tunnelHello(`the client offers only ${alpn.join(", ")}`);
+    } else this.#secureBoth();
+  }
+
+  /** The server's side comes first; a reverse listener has still to reach it. */
+  #secureBoth(): void {
+    if (this.#serverOpen) this.#secureServer();
+    else this.#open();
   }
 
   #tunnelHello(because: string): void {
     const { preread } = this.#handshakes!;
     this.#handshakes = null;
     this.#tunnelNote = because;
+    if (!this.#serverOpen) {
+      this.#hold("client", preread);
+      this.#open();
+      return;
+    }
     this.effects.resume("client");
     this.#tunnel(join(preread, this.#takeHeld("client")), this.#releaseServer());
   }
@@ -683,7 +813,8 @@ export class ProxySession implements Session {
     }
     if (!this.#step("securing_server")) return;
     this.#record(handshakeStartedEvent("server", handshakes.offers));
-    if (this.config.upstreamSniMode === "required" && handshakes.hello.sni === null) {
+    const nameless = this.config.reverse === null && handshakes.hello?.sni === null;
+    if (this.config.upstreamSniMode === "required" && nameless) {
       this.secureFailed("server", {
         kind: "tls",
         code: "SNI_REQUIRED",
@@ -693,7 +824,7 @@ export class ProxySession implements Session {
     }
     this.effects.arm("tls_handshake", addMilliseconds(this.#now, this.config.tlsHandshakeMs));
     this.effects.secureServer({
-      host: handshakes.host,
+      host: handshakes.serverName,
       port: this.#target!.port,
       alpn: handshakes.offers,
     });
@@ -706,14 +837,15 @@ export class ProxySession implements Session {
     this.effects.arm("tls_handshake", addMilliseconds(this.#now, this.config.tlsHandshakeMs));
     this.effects.secureClient({
       preread: join(handshakes.preread, this.#takeHeld("client")),
-      host: handshakes.host,
+      host: handshakes.leafName,
       alpn: handshakes.chosen,
     });
     this.effects.resume("client");
   }
 
   #recordTlsFailure(side: Side, fault: TransportFault): { normalizedReason: string } {
-    const host = this.#handshakes!.host;
+    const { serverName, leafName } = this.#handshakes!;
+    const host = side === "server" ? serverName : leafName;
     const { normalizedReason, sourceConfidence } = normalizeTlsFailure(fault, side);
     this.#record(
       handshakeFailedEvent({
@@ -728,28 +860,49 @@ export class ProxySession implements Session {
     return { normalizedReason };
   }
 
-  /** The 200 is out, so the honest status goes inside TLS: the client's handshake is made to tell it. */
   #serverTlsFailed(handshakes: Handshakes, normalizedReason: string, detail: string): void {
-    const answer = serverTlsFailure(
-      { host: handshakes.host, port: this.#target!.port },
-      normalizedReason,
-      detail,
-    );
-    handshakes.refusal = { answer, detail: answer.detail };
-    // The refusal is told in HTTP/1.1.
-    handshakes.chosen = handshakes.offers.filter((protocol) => HTTP1_ALPN.includes(protocol));
-    this.effects.closeServer();
+    const authority = { host: handshakes.serverName, port: this.#target!.port };
+    const answer = serverTlsFailure(authority, normalizedReason, detail);
+    this.#tellRefusal({ answer, reason: "tls_handshake_failed" });
+  }
+
+  /** A client that began with TLS is told inside TLS: its handshake is made to tell it. */
+  #tellRefusal(refusal: Refusal): void {
+    this.#refusal = refusal;
+    if (this.#serverOpen) this.effects.closeServer();
     this.#serverOpen = false;
-    this.#secureClient("securing_refusal");
+    const handshakes = this.#handshakes;
+    if (handshakes !== null && handshakes.hello !== null) {
+      // The refusal is told in HTTP/1.1.
+      handshakes.chosen = handshakes.offers.filter((protocol) => HTTP1_ALPN.includes(protocol));
+      this.#secureClient("securing_refusal");
+      return;
+    }
+    if (this.#began === "opaque") {
+      // There is no telling it in a protocol that is not known.
+      this.effects.reset("client");
+      this.#close(refusal.reason, refusal.answer.detail);
+      return;
+    }
+    this.effects.resume("client");
+    this.#awaitRefusedRequest();
+    this.#refuse(this.#takeHeld("client"));
+    if (this.#ended.client) this.#close(refusal.reason, refusal.answer.detail);
+  }
+
+  #awaitRefusedRequest(): void {
+    if (!this.#step("refusing")) return;
+    this.#headReader = this.#newHeadReader();
+    this.effects.arm("client_head", addMilliseconds(this.#now, this.config.limits.headMs));
   }
 
   #refuse(data: Uint8Array): void {
     const read = this.#headReader!.push(data, 0);
     if (read.type === "more") return;
-    const { answer, detail } = this.#handshakes!.refusal!;
+    const { answer, reason } = this.#refusal!;
     if (read.type === "error") this.#sendAnswer(badHeadAnswer(read));
     else this.effects.send("client", encodeAnswer(answer, { close: true, method: methodOf(read.bytes) }));
-    this.#close("tls_handshake_failed", detail);
+    this.#close(reason, answer.detail);
   }
 
   #observe(): FlowObservation {
@@ -764,9 +917,7 @@ export class ProxySession implements Session {
     if (!this.#step("http1")) return;
     this.#protocol = "http1";
     this.#relay = this.#newRelay(scheme, null);
-    if (preread !== undefined) this.#relay.received("client", preread, this.#now);
-    const early = this.#releaseServer();
-    if (early.length > 0) this.#relay?.received("server", early, this.#now);
+    this.#feedRelay(preread);
   }
 
   #observeHttp2(scheme: string, preread?: Uint8Array): void {
@@ -788,16 +939,22 @@ export class ProxySession implements Session {
       authority: this.#target === null ? "" : formatAuthority(this.#target),
       firstExchangeId: this.#exchangeId,
     }, this.#now);
-    if (preread !== undefined) this.#relay.received("client", preread, this.#now);
+    this.#feedRelay(preread);
+  }
+
+  /** What came before the relay did; each of these may end it. */
+  #feedRelay(fromClient: Uint8Array = NOTHING): void {
+    if (fromClient.length > 0) this.#relay?.received("client", fromClient, this.#now);
     const early = this.#releaseServer();
     if (early.length > 0) this.#relay?.received("server", early, this.#now);
+    if (this.#ended.client) this.#relay?.ended("client", this.#now);
   }
 
   /** What was read ahead goes out first; an end that came before the tunnel is carried on after it. */
   #tunnel(fromClient: Uint8Array = NOTHING, fromServer: Uint8Array = NOTHING): void {
     if (!this.#step("tunnel")) return;
     this.#protocol = "tunnel";
-    this.#helloReader = null;
+    this.#first = null;
     this.effects.disarm("idle");
     this.effects.disarm("tls_handshake");
     this.effects.arm("tunnel_idle", addMilliseconds(this.#now, this.config.tunnelIdleMs));
@@ -872,7 +1029,7 @@ export class ProxySession implements Session {
       durationNs: this.#now - this.#startedAt,
     }));
     this.#headReader = null;
-    this.#helloReader = null;
+    this.#first = null;
     this.#handshakes = null;
     this.#relay = null;
     this.#observation = null;
@@ -897,6 +1054,15 @@ function connectLikeness(bytes: Uint8Array): Likeness {
 /** The method of a head that is whole, for an answer that does not need the rest of it. */
 function methodOf(head: Uint8Array): string {
   return String.fromCharCode(...head.subarray(0, Math.max(0, head.indexOf(0x20))));
+}
+
+/**
+ * In which protocol TLS is spoken in front of an origin that is in the clear, where nothing can be mirrored:
+ * HTTP/1.1, unless the client speaks HTTP/2 alone, which then has to be what the origin speaks.
+ */
+function alpnOfPlainOrigin(offers: readonly string[]): readonly string[] {
+  const http1 = offers.filter((protocol) => HTTP1_ALPN.includes(protocol));
+  return http1.length > 0 ? http1 : offers;
 }
 
 function isIpAddress(host: string): boolean {

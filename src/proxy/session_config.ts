@@ -1,4 +1,5 @@
 /** What a session takes of the settings, and what it is given of the platform. */
+import { assert } from "../core/assert.ts";
 import type { Settings } from "../core/settings.ts";
 import type { CaptureRules } from "../http/exchange_recorder.ts";
 import type { ObserveConfig } from "../observe/flow_observation.ts";
@@ -6,11 +7,14 @@ import type { InflaterFactory } from "../observe/inflate.ts";
 import { OBSERVERS } from "../observe/registry.ts";
 import type { RelayLimits } from "../http1/relay.ts";
 import type { Http2Limits } from "../http2/limits.ts";
+import { type Origin, parseOrigin } from "./origin.ts";
 
 /** What every session of a proxy shares. The platform's functions are arguments: a session has no access to them. */
 export interface SessionConfig {
   readonly connectParseMode: "strict" | "lenient";
   readonly limits: RelayLimits;
+  /** In reverse mode: where every flow goes. */
+  readonly reverse: Origin | null;
   readonly http2Enabled: boolean;
   readonly http2Limits: Http2Limits;
   readonly capture: CaptureRules;
@@ -41,6 +45,7 @@ export function sessionConfig(settings: Settings, platform: SessionPlatform): Se
       idleMs: settings.timeouts.idleMs,
       exchangeIdleMs: settings.timeouts.exchangeIdleMs,
     },
+    reverse: reverseOrigin(settings.route),
     http2Enabled: settings.http.http2Enabled,
     http2Limits: http2Limits(settings),
     capture: {
@@ -88,4 +93,11 @@ function http2Limits({ http, timeouts }: Settings): Http2Limits {
     idleMs: timeouts.idleMs,
     exchangeIdleMs: timeouts.exchangeIdleMs,
   };
+}
+
+function reverseOrigin({ mode, reverseOrigin }: Settings["route"]): Origin | null {
+  if (mode === "forward") return null;
+  const origin = parseOrigin(reverseOrigin ?? "");
+  assert(!("detail" in origin), "the origin was checked when the settings were read");
+  return origin;
 }

@@ -38,6 +38,21 @@ Deno.test("startBlock's curl line trusts the CA only where hosts are intercepted
   assertStringIncludes(text, "  events  -\n");
 });
 
+Deno.test("startBlock of a reverse listener tells the origin, and asks for it by its own name", () => {
+  const reverse = (origin: string) =>
+    block({ state_dir: "/s", route: { mode: "reverse", reverse_origin: origin } }, ["0.0.0.0:8443"]);
+  const text = reverse("https://a.example");
+  assertStringIncludes(text, "  reverse 0.0.0.0:8443\n  origin  https://a.example:443\n");
+  assertStringIncludes(
+    text,
+    "  try     curl --connect-to ::127.0.0.1:8443 --cacert '/data dir/ca.pem' https://a.example:443/\n",
+  );
+  assertStringIncludes(
+    reverse("http://a.example"),
+    "  try     curl --connect-to ::127.0.0.1:8443 http://a.example:80/\n",
+  );
+});
+
 Deno.test("startBlock has no curl line for a Unix socket alone, and colour only where it is wanted", () => {
   assert(!block({ state_dir: "/s" }, ["unix:/run/x.sock"]).includes("curl"));
   assert(!block({ state_dir: "/s" }, ["127.0.0.1:1"]).includes("\x1b"));

@@ -73,6 +73,8 @@ function schemaOf(descriptor: Descriptor): JsonSchema {
       };
     case "choice_or_path":
       return { type: "string", minLength: 1, default: descriptor.default };
+    case "optional_origin":
+      return { type: "string", pattern: "^[Hh][Tt][Tt][Pp][Ss]?://[^/?#@]+/?$" };
     case "directory":
     case "optional_path":
       return { type: "string", minLength: 1 };

@@ -90,7 +90,7 @@ function assemble(effective: ReadonlyMap<SettingKey, Assigned>): Settings {
 function contradictions(settings: Settings, origins: ReadonlyMap<SettingKey, Origin>): string[] {
   const problems: string[] = [];
   const report = (key: SettingKey, detail: string) => problems.push(withOrigin(key, detail, origins));
-  const { tls, limits, http, policy } = settings;
+  const { tls, limits, http, policy, route } = settings;
   if (tls.caCertPath !== null && tls.caKeyPath === null) {
     report("tls.ca_cert_path", "found without tls.ca_key_path; allowed: both or neither");
   }
@@ -114,6 +114,12 @@ function contradictions(settings: Settings, origins: ReadonlyMap<SettingKey, Ori
       "limits.flow_buffer_bytes",
       `found ${limits.flowBufferBytes}; allowed: at most limits.max_in_flight_bytes (${limits.maxInFlightBytes})`,
     );
+  }
+  if (route.mode === "reverse" && route.reverseOrigin === null) {
+    report("route.mode", 'found "reverse" without route.reverse_origin; allowed: both or neither');
+  }
+  if (route.mode === "forward" && route.reverseOrigin !== null) {
+    report("route.reverse_origin", 'found without route.mode = "reverse"; allowed: both or neither');
   }
   const ids = new Set<string>();
   for (const [index, { id }] of policy.rules.entries()) {

@@ -36,6 +36,7 @@ export function defaultText(descriptor: Descriptor): string {
     case "directory":
       return "the platform's data directory + /soth-mitm";
     case "optional_path":
+    case "optional_origin":
       return "not set";
     case "rules":
       return "[]";

@@ -40,6 +40,7 @@ export type Descriptor =
   | Described & { readonly type: "text"; readonly maxCharacters: number; readonly default: string }
   | Described & { readonly type: "directory" }
   | Described & { readonly type: "optional_path" }
+  | Described & { readonly type: "optional_origin" }
   | Described & {
     readonly type: "choice_or_path";
     readonly choices: readonly string[];
@@ -70,6 +71,18 @@ export const DESCRIPTORS = [
     key: "state_dir",
     type: "directory",
     why: "Holds the CA and learned state; created for its owner alone.",
+  },
+  {
+    key: "route.mode",
+    type: "choice",
+    choices: ["forward", "reverse"],
+    default: "forward",
+    why: "Forward: clients name the server they want. Reverse: all that is accepted goes to one origin.",
+  },
+  {
+    key: "route.reverse_origin",
+    type: "optional_origin",
+    why: 'The origin behind the listeners in reverse mode; with route.mode = "reverse" or not at all.',
   },
   {
     key: "policy.default",
@@ -502,7 +515,7 @@ type ValueOf<D extends Descriptor> = D extends { type: "duration" | "size" | "co
   : D extends { type: "choice"; choices: readonly (infer Choice)[] } ? Choice
   : D extends { type: "list" } ? readonly string[]
   : D extends { type: "rules" } ? readonly PolicyRule[]
-  : D extends { type: "optional_path" } ? string | null
+  : D extends { type: "optional_path" | "optional_origin" } ? string | null
   : D extends { type: "switch" } ? boolean
   : string;
 

@@ -28,6 +28,8 @@ export interface SettingFlags {
   readonly stateDir?: string;
   readonly defaultAction?: string;
   readonly sinks?: readonly string[];
+  /** `--reverse`: the mode and its origin in one. */
+  readonly reverse?: string;
   /** `--intercept`, `--tunnel` and `--block` in the order given; they come before the rules of the file. */
   readonly rules?: readonly { readonly action: Action; readonly pattern: string }[];
 }
@@ -76,6 +78,7 @@ function defaultOf(descriptor: Descriptor, options: LoadOptions): SettingValue {
       return typeof directory === "string" ? directory : "";
     }
     case "optional_path":
+    case "optional_origin":
       return null;
     case "rules":
       return [];
@@ -204,6 +207,8 @@ export function readFlags({ flags = {}, cwd }: LoadOptions, problems: string[]):
     ["state_dir", "--state-dir", flags.stateDir],
     ["policy.default", "--default", flags.defaultAction],
     ["events.sinks", "--events", flags.sinks],
+    ["route.mode", "--reverse", flags.reverse === undefined ? undefined : "reverse"],
+    ["route.reverse_origin", "--reverse", flags.reverse],
   ];
   const assigned: Assigned[] = [];
   for (const [key, name, raw] of given) {

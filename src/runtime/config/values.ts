@@ -6,6 +6,7 @@ import { resolve } from "node:path";
 import type { Action } from "../../core/session.ts";
 import type { PolicyRule } from "../../core/settings.ts";
 import { parsePattern } from "../../policy/pattern.ts";
+import { formatOrigin, parseOrigin } from "../../proxy/origin.ts";
 import { ADDRESS_FORMS, formatListenAddress, parseListenAddress } from "./address.ts";
 import { type ConfigNode, type ConfigTable, describeNode, quote } from "./node.ts";
 import { ACTIONS, type Descriptor, type ListItem } from "./schema.ts";
@@ -59,6 +60,13 @@ export function readValue(
     case "directory":
     case "optional_path":
       return readPath(node, context) ?? refuseAs(allowedText(descriptor));
+    case "optional_origin": {
+      if (node.type !== "string") return refuseAs(allowedText(descriptor));
+      const origin = parseOrigin(node.value);
+      return "detail" in origin
+        ? refuse(`found ${quote(node.value)}: ${origin.detail}; allowed: ${allowedText(descriptor)}`)
+        : formatOrigin(origin);
+    }
     case "list":
       return readList(descriptor, node, context);
     case "rules":
@@ -87,6 +95,8 @@ export function allowedText(descriptor: Descriptor): string {
       return "the path of a directory";
     case "optional_path":
       return "the path of a file";
+    case "optional_origin":
+      return 'https:// or http://, a host and a port, such as "https://127.0.0.1:9443"';
     case "list":
       return `a list of ${descriptor.minItems} to ${descriptor.maxItems}: ${ITEMS[descriptor.item].allowed}`;
     case "rules":
