@@ -131,8 +131,8 @@ export const LANES: readonly Lane[] = [
   {
     ...TOOL_LANE,
     name: "chromium",
-    protocols: ["connect", "tls", "http1"],
-    tools: ["chromium", "certutil"],
+    protocols: ["connect", "tls", "http1", "http2"],
+    tools: ["chromium", "certutil", "http2Peer"],
     files: ["tests/conformance/tool_chromium_test.ts"],
   },
   {

@@ -6,6 +6,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { makeAuthority, makeSelfSigned } from "../support/certificates.ts";
 import { type HttpOrigin, startHttpOrigin } from "../support/origin.ts";
 import { ProxyProcess } from "../support/proxy_process.ts";
+import { type ServerProcess, startPeer } from "../support/server_process.ts";
 import { run, tool } from "../support/tools.ts";
 
 const PAGES: { readonly [path: string]: { type: string; body: string } } = {
@@ -35,6 +36,7 @@ let folder: string;
 let origin: HttpOrigin;
 let plain: HttpOrigin;
 let wrong: HttpOrigin;
+let http2: ServerProcess;
 let proxy: ProxyProcess;
 
 Deno.test.beforeAll(async () => {
@@ -44,6 +46,12 @@ Deno.test.beforeAll(async () => {
   const names = ["localhost"];
   const pages = (path: string) => PAGES[path] ?? null;
   origin = await startHttpOrigin({ certificate: authority.issue({ names }), pages });
+  const { certPem, keyPem } = authority.issue({ names });
+  await Deno.writeTextFile(`${folder}/server.pem`, certPem);
+  await Deno.writeTextFile(`${folder}/server.key`, keyPem);
+  http2 = await startPeer(tool("http2Peer"), [
+    ...["-cert", `${folder}/server.pem`, "-key", `${folder}/server.key`],
+  ]);
   plain = await startHttpOrigin({ pages });
   wrong = await startHttpOrigin({ certificate: makeSelfSigned({ names }), pages });
   proxy = await ProxyProcess.start("chromium", {
@@ -68,6 +76,7 @@ Deno.test.afterAll(async () => {
   } finally {
     await proxy[Symbol.asyncDispose]();
     for (const one of [origin, plain, wrong]) await one.close();
+    await http2[Symbol.asyncDispose]();
     await Deno.remove(folder, { recursive: true });
   }
 });
@@ -114,6 +123,33 @@ Deno.test("Chromium loads an https page with its scripts, styles and fetches thr
 
 Deno.test("Chromium loads an http page through the proxy", async () => {
   assertWholePage(await domOf(`http://localhost:${plain.port}/page`));
+});
+
+Deno.test("Chromium loads a page of two hundred parts over HTTP/2, all of them over few connections", async () => {
+  const [port] = http2.ports;
+  const dom = await domOf(`https://localhost:${port}/page?n=200`);
+  // Part N has 100 + 97 N bytes.
+  const bytes = 200 * 100 + 97 * 199 * 200 / 2;
+  assertStringIncludes(dom, `<p id="result">reported {"count":200,"bytes":${bytes}}`);
+  const ofPage = async () => (await proxy.events()).filter(({ server_port }) => server_port === port);
+  const parts = Array.from({ length: 200 }, (_, index) => `/part/${index}`);
+  // The browser is gone, so its connections end, and with them what it may have left open.
+  const flowIds = new Set((await ofPage()).map(({ flow_id }) => flow_id));
+  for (const id of flowIds) {
+    await proxy.eventually(
+      `the end of flow ${id}`,
+      ({ kind, flow_id }) => kind === "stream_closed" && flow_id === id,
+    );
+  }
+  const events = await ofPage();
+  const asked = events.filter(({ kind }) => kind === "request_headers").map(({ attributes }) => attributes);
+  assertEquals(new Set(asked.map(({ version }) => version)), new Set(["HTTP/2"]));
+  const targets = asked.map(({ target }) => String(target)).sort();
+  assertEquals(targets, [...parts, "/page?n=200", "/report"].sort());
+  const completed = events.filter(({ kind }) => kind === "exchange_completed");
+  assertEquals(completed.map(({ attributes }) => attributes.outcome), Array(202).fill("complete"));
+  const carrying = new Set(completed.map(({ flow_id }) => flow_id));
+  assert(carrying.size <= 2, `${carrying.size} connections`);
 });
 
 Deno.test("Chromium is told why when the origin's certificate does not verify, and gets no page", async () => {
