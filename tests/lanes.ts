@@ -123,6 +123,22 @@ export const LANES: readonly Lane[] = [
   },
   {
     ...TOOL_LANE,
+    name: "h2spec",
+    protocols: ["tls", "http2"],
+    tools: ["h2spec", "nghttpd", "http2Peer"],
+    files: ["tests/conformance/tool_h2spec_test.ts"],
+  },
+  {
+    ...TOOL_LANE,
+    name: "h2spec-nginx",
+    protocols: ["tls", "http2"],
+    tools: ["h2spec", "nginx"],
+    files: ["tests/conformance/tool_h2spec_nginx_test.ts"],
+    quick: false,
+    timeoutMs: 400_000,
+  },
+  {
+    ...TOOL_LANE,
     name: "grpc",
     protocols: ["connect", "tls", "http2"],
     tools: ["grpcPeer", "grpcurl", "ghz"],
