@@ -4,7 +4,7 @@
  *
  *     deno task bench [--quick] [--only NAME]... [--proxy COMMAND] [--profile DIR]
  *
- * NAME is keepalive, connections, bulk, latency, memory, flat or start. `--proxy` measures another command than
+ * NAME is keepalive, connections, bulk, http2, latency, memory, flat or start. `--proxy` measures another command than
  * the `start` task, an executable for instance. `--profile` runs soth-mitm alone under the CPU profiler and
  * prints where its time goes; the profiles stay in DIR.
  *
@@ -24,6 +24,8 @@ import {
   FULL,
   measureBulk,
   measureFlatness,
+  measureHttp2Flatness,
+  measureHttp2Rate,
   measureLatency,
   measureMemory,
   measureRate,
@@ -33,12 +35,14 @@ import {
   rateTable,
   startAll,
   startContender,
+  startHttp2,
+  STREAMS,
 } from "./bench/measures.ts";
 import { buildPeers, Child, jsonLine, stopEverything, UsageReader } from "./bench/processes.ts";
 import { type CpuProfile, topSelfTimes } from "./bench/profile.ts";
 import { type ProxySetup, startCommand, verifyLog, withRunOptions } from "./bench/proxy_under_test.ts";
 
-const MEASURES = ["keepalive", "connections", "bulk", "latency", "memory", "flat", "start"] as const;
+const MEASURES = ["keepalive", "connections", "bulk", "http2", "latency", "memory", "flat", "start"] as const;
 type Measure = typeof MEASURES[number];
 
 const MEGABYTE = 1e6;
@@ -176,6 +180,7 @@ async function measure(bench: Bench, measures: readonly Measure[]): Promise<void
       for (const contender of contenders) await contender.stop();
     }
   }
+  if (measures.includes("http2")) aims.push(...await http2Section(bench, section));
   if (measures.includes("memory")) aims.push(...await memorySection(bench, section));
   if (measures.includes("flat")) aims.push(...await flatSection(bench, section));
   if (measures.includes("start")) {
@@ -222,6 +227,45 @@ async function latencySection(
     limit: 0.5,
     atMost: true,
   }));
+}
+
+async function http2Section(bench: Bench, section: Section): Promise<Aim[]> {
+  const aims: Aim[] = [];
+  const contenders = await startHttp2(bench);
+  try {
+    const rounds = await measureHttp2Rate(bench, contenders);
+    section(
+      `HTTP/2 requests a second, ${CONNECTIONS.http2} connections with ${STREAMS} streams under way, 1 KiB`,
+      rateTable(rounds, "requests/s", 1, "request"),
+    );
+    aims.push(...rateAims("HTTP/2 requests", rounds, 0.6));
+    for (const direction of ["download", "upload"] as const) {
+      const bulk = await measureBulk(bench, contenders, direction, 1);
+      section(`HTTP/2 bulk ${direction}, one stream`, rateTable(bulk, "MB/s", MEGABYTE, "MB"));
+      aims.push(...rateAims(`HTTP/2 bulk ${direction}`, bulk, 0.9));
+    }
+  } finally {
+    for (const contender of contenders) await contender.stop();
+  }
+  const figures = await measureHttp2Flatness(bench);
+  if (figures === null) return aims;
+  const { startBytes, peakBytes, endBytes } = figures;
+  const requests = bench.effort.http2FlatRequests.toLocaleString("en-US");
+  section(
+    `Resident memory, ${requests} requests over one HTTP/2 connection, MB`,
+    table(["", "start", "peak", "end", "growth"], [[
+      "soth-mitm intercept",
+      ...[startBytes, peakBytes, endBytes, peakBytes - startBytes].map((bytes) => figure(bytes / MEGABYTE)),
+    ]]),
+  );
+  aims.push({
+    name: `memory growth, ${requests} HTTP/2 requests`,
+    value: (peakBytes - startBytes) / MEGABYTE,
+    unit: " MB",
+    limit: 20,
+    atMost: true,
+  });
+  return aims;
 }
 
 async function memorySection(bench: Bench, section: Section): Promise<Aim[]> {
@@ -314,14 +358,18 @@ const PROFILED: { readonly [measure in Measure]?: readonly ProfiledScenario[] } 
   keepalive: ["keepalive"],
   connections: ["connections"],
   bulk: ["download", "upload"],
+  http2: ["http2"],
 };
-type ProfiledScenario = "keepalive" | "connections" | "download" | "upload";
+type ProfiledScenario = "keepalive" | "connections" | "download" | "upload" | "http2";
+
+const DECISIONS = ["tunnel", "intercept"] as const;
 
 /** Runs soth-mitm alone, under the profiler, once for each kind of work. */
 async function profile(bench: Bench, measures: readonly Measure[], directory: string): Promise<void> {
   await Deno.mkdir(directory, { recursive: true });
   for (const scenario of measures.flatMap((name) => PROFILED[name] ?? [])) {
-    for (const decision of ["tunnel", "intercept"] as const) {
+    // A tunnel does not know what goes through it.
+    for (const decision of scenario === "http2" ? ["intercept"] as const : DECISIONS) {
       const file = `${decision}-${scenario}.cpuprofile`;
       const command = withRunOptions(bench.proxy.command, [
         "--cpu-prof",
@@ -335,9 +383,13 @@ async function profile(bench: Bench, measures: readonly Measure[], directory: st
         await ask(bench.load, contender, { scenario, bytes: bench.effort.flatBytes });
         contender.exchanges++;
       } else {
-        const connections = CONNECTIONS[scenario];
-        const seconds = PROFILED_SECONDS;
-        contender.exchanges += (await ask(bench.load, contender, { scenario, connections, seconds })).count;
+        const work = {
+          scenario: scenario === "http2" ? "keepalive" : scenario,
+          connections: CONNECTIONS[scenario],
+          streams: scenario === "http2" ? STREAMS : 0,
+          seconds: PROFILED_SECONDS,
+        } as const;
+        contender.exchanges += (await ask(bench.load, contender, work)).count;
       }
       await contender.stop();
       const text = await Deno.readTextFile(`${directory}/${file}`);

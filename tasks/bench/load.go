@@ -27,6 +27,8 @@ type command struct {
 	// Requests in all, instead of Seconds.
 	Requests int `json:"requests"`
 	Bytes    int `json:"bytes"`
+	// Streams under way at once on each connection; 0 is HTTP/1.1.
+	Streams int `json:"streams"`
 }
 
 type target struct {
@@ -72,18 +74,27 @@ var held []net.Conn
 
 func run(asked *command) (result, error) {
 	for i := range asked.Targets {
-		if err := asked.Targets[i].prepare(); err != nil {
+		if err := asked.Targets[i].prepare(asked.Streams > 0); err != nil {
 			return result{}, err
 		}
 	}
 	switch asked.Scenario {
 	case "keepalive":
+		if asked.Streams > 0 {
+			return keepAliveHTTP2(&asked.Targets[0], asked)
+		}
 		return keepAlive(&asked.Targets[0], asked)
 	case "connections":
 		return newConnections(&asked.Targets[0], asked)
 	case "download":
+		if asked.Streams > 0 {
+			return downloadHTTP2(&asked.Targets[0], asked)
+		}
 		return download(&asked.Targets[0], asked)
 	case "upload":
+		if asked.Streams > 0 {
+			return uploadHTTP2(&asked.Targets[0], asked)
+		}
 		return upload(&asked.Targets[0], asked)
 	case "latency":
 		return latency(asked)
@@ -100,7 +111,7 @@ func run(asked *command) (result, error) {
 	return result{}, fmt.Errorf("there is no scenario %q", asked.Scenario)
 }
 
-func (t *target) prepare() error {
+func (t *target) prepare(http2 bool) error {
 	if !t.Secure {
 		return nil
 	}
@@ -116,11 +127,15 @@ func (t *target) prepare() error {
 	if err != nil {
 		return err
 	}
+	protocol := "http/1.1"
+	if http2 {
+		protocol = "h2"
+	}
 	// No session cache: every connection is a full handshake.
 	t.config = &tls.Config{
 		RootCAs:                     roots,
 		ServerName:                  host,
-		NextProtos:                  []string{"http/1.1"},
+		NextProtos:                  []string{protocol},
 		CurvePreferences:            curves,
 		DynamicRecordSizingDisabled: true,
 	}

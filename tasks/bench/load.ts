@@ -17,13 +17,16 @@ export type LoadCommand =
       readonly scenario: "keepalive" | "connections";
       readonly connections: number;
       readonly seconds: number;
+      readonly streams?: number;
     }
     | {
       readonly scenario: "keepalive" | "connections";
       readonly connections: number;
       readonly requests: number;
+      /** Under way at once on each connection, which then speaks HTTP/2. */
+      readonly streams?: number;
     }
-    | { readonly scenario: "download" | "upload"; readonly bytes: number }
+    | { readonly scenario: "download" | "upload"; readonly bytes: number; readonly streams?: number }
     | { readonly scenario: "latency"; readonly requests: number }
     | { readonly scenario: "hold"; readonly connections: number }
     | { readonly scenario: "release" }

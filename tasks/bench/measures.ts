@@ -18,6 +18,8 @@ export interface Effort {
   readonly startRounds: number;
   readonly flatBytes: number;
   readonly flatRequests: number;
+  /** Over one HTTP/2 connection. */
+  readonly http2FlatRequests: number;
 }
 
 export const FULL: Effort = {
@@ -30,6 +32,7 @@ export const FULL: Effort = {
   startRounds: 11,
   flatBytes: 1 << 30,
   flatRequests: 100_000,
+  http2FlatRequests: 1_000_000,
 };
 
 export const QUICK: Effort = {
@@ -42,10 +45,13 @@ export const QUICK: Effort = {
   startRounds: 3,
   flatBytes: 1 << 30,
   flatRequests: 100_000,
+  http2FlatRequests: 200_000,
 };
 
 /** How many connections the load has at once. */
-export const CONNECTIONS = { keepalive: 32, connections: 16 } as const;
+export const CONNECTIONS = { keepalive: 32, connections: 16, http2: 8 } as const;
+/** HTTP/2 requests under way at once on each connection. */
+export const STREAMS = 32;
 const IDLE_FLOWS = 1000;
 
 export interface Bench {
@@ -91,7 +97,11 @@ export interface Contender {
   stop(): Promise<void>;
 }
 
-export async function startContender(bench: Bench, name: ContenderName): Promise<Contender> {
+export async function startContender(
+  bench: Bench,
+  name: ContenderName,
+  alpn = "http/1.1",
+): Promise<Contender> {
   const { origin, certificates: { root, cert, key } } = bench;
   const secure = name !== "direct" && name !== "plain loop" && name !== "soth-mitm tunnel";
   const target: Target = { proxy: "", origin: secure ? origin.secure : origin.plain, secure, ca: root };
@@ -122,7 +132,7 @@ export async function startContender(bench: Bench, name: ContenderName): Promise
         : await startBaseline(
           name,
           "raw_tls_relay.ts",
-          [name.slice("raw relay ".length), cert, key, root],
+          [name.slice("raw relay ".length), cert, key, root, alpn],
           bench.folder,
         );
       return {
@@ -140,6 +150,15 @@ export async function startContender(bench: Bench, name: ContenderName): Promise
 export async function startAll(bench: Bench): Promise<Contender[]> {
   const contenders: Contender[] = [];
   for (const name of CONTENDERS) contenders.push(await startContender(bench, name));
+  return contenders;
+}
+
+/** Those that HTTP/2 goes through; the relays that parse nothing do not care, but for what they offer. */
+const HTTP2_CONTENDERS = ["direct tls", "raw relay node", "raw relay duplex", "soth-mitm intercept"] as const;
+
+export async function startHttp2(bench: Bench): Promise<Contender[]> {
+  const contenders: Contender[] = [];
+  for (const name of HTTP2_CONTENDERS) contenders.push(await startContender(bench, name, "h2"));
   return contenders;
 }
 
@@ -193,6 +212,45 @@ function difference(before: number | null | undefined, after: number | null | un
   return before == null || after == null ? null : after - before;
 }
 
+/** HTTP/2 requests a second: 8 connections with 32 streams each under way. */
+export async function measureHttp2Rate(bench: Bench, contenders: readonly Contender[]): Promise<Rounds> {
+  const { load, usage, effort } = bench;
+  const run = async (contender: Contender, seconds: number) => {
+    const work = {
+      scenario: "keepalive",
+      connections: CONNECTIONS.http2,
+      streams: STREAMS,
+      seconds,
+    } as const;
+    const result = await ask(load, contender, work);
+    contender.exchanges += result.count;
+    return result;
+  };
+  for (const contender of contenders) await run(contender, effort.warmUpSeconds);
+  return await interleave(usage, contenders, effort.rounds, (contender) => run(contender, effort.seconds));
+}
+
+/** Resident memory while so many HTTP/2 requests go over one connection, after a warm-up on another. */
+export async function measureHttp2Flatness(bench: Bench): Promise<FlatFigures | null> {
+  const { load, effort } = bench;
+  const contender = await startContender(bench, "soth-mitm intercept", "h2");
+  try {
+    const exchange = (requests: number) =>
+      ask(load, contender, { scenario: "keepalive", connections: 1, streams: STREAMS, requests });
+    const warmUpRequests = effort.http2FlatRequests / 10;
+    await exchange(warmUpRequests);
+    const figures = await watchMemory(
+      bench.usage,
+      contender.pid!,
+      () => exchange(effort.http2FlatRequests),
+    );
+    contender.exchanges += warmUpRequests + effort.http2FlatRequests;
+    return figures;
+  } finally {
+    await contender.stop();
+  }
+}
+
 /** Requests a second on kept-alive connections, or new connections a second. */
 export async function measureRate(
   bench: Bench,
@@ -210,14 +268,16 @@ export async function measureRate(
   return await interleave(usage, contenders, effort.rounds, (contender) => run(contender, effort.seconds));
 }
 
+/** `streams`: 1 for one stream of HTTP/2, 0 for HTTP/1.1. */
 export async function measureBulk(
   bench: Bench,
   contenders: readonly Contender[],
   scenario: "download" | "upload",
+  streams = 0,
 ): Promise<Rounds> {
   const { load, effort } = bench;
   const run = async (contender: Contender, bytes: number) => {
-    const result = await ask(load, contender, { scenario, bytes });
+    const result = await ask(load, contender, { scenario, bytes, streams });
     contender.exchanges++;
     return result;
   };

@@ -1,6 +1,6 @@
 package main
 
-// The origin: keep-alive, answers made beforehand, one buffer per connection and no allocation per request.
+// The origin: HTTP/1.1, and HTTP/2 in http2.go; keep-alive, answers made beforehand, one buffer per connection and no allocation per request.
 // It trusts its client to speak plain HTTP/1.1; it is no example of a server.
 //
 //	GET /            1 KiB
@@ -30,7 +30,7 @@ func runOrigin(certPath, keyPath string) {
 	}
 	config := &tls.Config{
 		Certificates:     []tls.Certificate{certificate},
-		NextProtos:       []string{"http/1.1"},
+		NextProtos:       []string{"h2", "http/1.1"},
 		CurvePreferences: curves,
 		// Records grow slowly by default, which would measure Go's policy and not the proxy.
 		DynamicRecordSizingDisabled: true,
@@ -61,8 +61,24 @@ func acceptAll(listener net.Listener, wrap func(net.Conn) net.Conn) {
 		if err != nil {
 			fail(err)
 		}
-		go serve(wrap(conn))
+		go serveEither(wrap(conn))
 	}
+}
+
+// serveEither goes by what the handshake agreed on.
+func serveEither(conn net.Conn) {
+	if secured, ok := conn.(*tls.Conn); ok {
+		if secured.Handshake() != nil {
+			conn.Close()
+			return
+		}
+		if secured.ConnectionState().NegotiatedProtocol == "h2" {
+			defer conn.Close()
+			serveHTTP2(conn)
+			return
+		}
+	}
+	serve(conn)
 }
 
 var (

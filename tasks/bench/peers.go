@@ -1,7 +1,7 @@
 // The two ends of the benchmark: the origin that is asked and the client that asks, in a language fast enough
 // that the proxy between them is what gets measured. Standard library only; built by tasks/bench.ts.
 //
-//	peers origin CERT KEY     an HTTP/1.1 origin on TCP and on TLS; its ports as a JSON line on stdout
+//	peers origin CERT KEY     an HTTP/1.1 origin on TCP, with HTTP/2 on TLS; its ports as a JSON line on stdout
 //	peers load                runs the commands it reads as JSON lines from stdin, answers each by a JSON line
 //	peers usage               reads process ids from stdin, answers each by a JSON line: CPU time and memory
 //

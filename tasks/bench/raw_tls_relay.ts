@@ -2,7 +2,7 @@
  * Baseline of the benchmark: TLS ended on both sides and the cleartext relayed unread, with one fixed
  * certificate and no log. What an intercepting proxy on this runtime can at best reach.
  *
- *     deno run --allow-net --allow-read=DIR tasks/bench/raw_tls_relay.ts VARIANT CERT KEY CA
+ *     deno run --allow-net --allow-read=DIR tasks/bench/raw_tls_relay.ts VARIANT CERT KEY CA [ALPN]
  *
  * - `node`: `TLSSocket` straight on the socket, both sides. Has no backpressure: it buffers what is not read
  *   in native memory, a whole download if need be.
@@ -23,6 +23,8 @@ interface Materials {
   readonly leaf: tls.SecureContext;
   readonly trust: tls.SecureContext;
   readonly caPem: string;
+  /** The one protocol that both sides speak. */
+  readonly alpn: string;
 }
 
 /** A TLSSocket's ciphertext side over a socket that can be paused. */
@@ -102,23 +104,23 @@ function closeQuietly(conn: Deno.Conn): void {
   }
 }
 
-function secureClient(ciphertext: Duplex, { leaf }: Materials): tls.TLSSocket {
+function secureClient(ciphertext: Duplex, { leaf, alpn }: Materials): tls.TLSSocket {
   return new tls.TLSSocket(ciphertext as never, {
     isServer: true,
     secureContext: leaf,
-    ALPNProtocols: ["http/1.1"],
+    ALPNProtocols: [alpn],
     allowHalfOpen: true,
   } as tls.TLSSocketOptions);
 }
 
-function secureServer(ciphertext: Duplex, hostname: string, { trust }: Materials): tls.TLSSocket {
+function secureServer(ciphertext: Duplex, hostname: string, { trust, alpn }: Materials): tls.TLSSocket {
   return tls.connect(
     {
       socket: ciphertext,
       secureContext: trust,
       host: hostname,
       servername: hostname,
-      ALPNProtocols: ["http/1.1"],
+      ALPNProtocols: [alpn],
       allowHalfOpen: true,
     } as tls.ConnectionOptions,
   );
@@ -208,7 +210,7 @@ async function serveStartTls(materials: Materials): Promise<number> {
     const server = await Deno.startTls(plain, {
       hostname,
       caCerts: [materials.caPem],
-      alpnProtocols: ["http/1.1"],
+      alpnProtocols: [materials.alpn],
     });
     client.on("close", () => closeQuietly(server));
     client.on("end", () => void server.closeWrite().catch(() => {}));
@@ -249,7 +251,7 @@ function listen(server: net.Server): Promise<number> {
 }
 
 async function main(): Promise<void> {
-  const [variant = "", certPath = "", keyPath = "", caPath = ""] = Deno.args;
+  const [variant = "", certPath = "", keyPath = "", caPath = "", alpn = "http/1.1"] = Deno.args;
   const caPem = Deno.readTextFileSync(caPath);
   const materials: Materials = {
     leaf: tls.createSecureContext({
@@ -258,6 +260,7 @@ async function main(): Promise<void> {
     }),
     trust: tls.createSecureContext({ ca: caPem }),
     caPem,
+    alpn,
   };
   let port: number;
   if (variant === "node") port = await listen(serveNode(materials));
