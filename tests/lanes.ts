@@ -123,6 +123,13 @@ export const LANES: readonly Lane[] = [
   },
   {
     ...TOOL_LANE,
+    name: "nghttp2",
+    protocols: ["tls", "http2"],
+    tools: ["nghttp", "nghttpd", "h2load", "http2Peer"],
+    files: ["tests/conformance/tool_nghttp2_test.ts"],
+  },
+  {
+    ...TOOL_LANE,
     name: "h2spec",
     protocols: ["tls", "http2"],
     tools: ["h2spec", "nghttpd", "http2Peer"],
