@@ -44,6 +44,7 @@ import { FirstBytes } from "./first_bytes.ts";
 import { FlowState } from "./flow_state.ts";
 import { ForwardRouter } from "./forward.ts";
 import type { Origin } from "./origin.ts";
+import { Http1Refuser, Http2Refuser, type Refusal, type Refuser } from "./refusal.ts";
 import type { SessionConfig } from "./session_config.ts";
 
 const NOTHING = new Uint8Array(0);
@@ -51,6 +52,9 @@ const NOTHING_HELD: Readonly<Record<Side, Uint8Array>> = { client: NOTHING, serv
 const ESTABLISHED = new TextEncoder().encode("HTTP/1.1 200 Connection Established\r\n\r\n");
 /** What an intercepted connection is served in beside `h2`; `curl --http1.0` offers the second alone. */
 const HTTP1_ALPN: readonly string[] = ["http/1.1", "http/1.0"];
+
+/** The alert of RFC 7301 §3.2, as the runtime names it. */
+const NO_APPLICATION_PROTOCOL = "ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL";
 
 /** What is known once it is clear who is to be secured, until the handshakes are over. */
 interface Handshakes {
@@ -63,12 +67,6 @@ interface Handshakes {
   readonly leafName: string;
   readonly offers: readonly string[];
   chosen: readonly string[];
-}
-
-/** An answer of our own that has to wait until the client can be told. */
-interface Refusal {
-  readonly answer: Answer;
-  readonly reason: CloseReason;
 }
 
 export class ProxySession implements Session {
@@ -96,6 +94,7 @@ export class ProxySession implements Session {
   #began: "http1" | "http2" | "opaque" = "opaque";
   #handshakes: Handshakes | null = null;
   #refusal: Refusal | null = null;
+  #refuser: Refuser | null = null;
   #relay: Http1Relay | Http2Relay | null = null;
   #observation: FlowObservation | null = null;
   #router: ForwardRouter | null = null;
@@ -112,7 +111,7 @@ export class ProxySession implements Session {
   get heldBytes(): number {
     const first = this.#first?.bytes ?? this.#handshakes?.preread ?? NOTHING;
     return this.#held.client.length + this.#held.server.length + this.#headBytes + first.length +
-      (this.#relay?.heldBytes ?? 0) + (this.#observation?.heldBytes ?? 0);
+      (this.#relay?.heldBytes ?? 0) + (this.#refuser?.heldBytes ?? 0) + (this.#observation?.heldBytes ?? 0);
   }
 
   begin(now: Instant): void {
@@ -309,7 +308,7 @@ export class ProxySession implements Session {
       case "securing_refusal":
         this.#record(handshakeSucceededEvent("client", info));
         this.effects.disarm("tls_handshake");
-        this.#awaitRefusedRequest();
+        this.#awaitRefusedRequest(info.alpn === "h2" ? "http2" : "http1");
         return;
       default:
         return;
@@ -323,7 +322,7 @@ export class ProxySession implements Session {
     const detail = this.#recordTlsFailure(side, fault);
     this.effects.disarm("tls_handshake");
     if (side === "server" && this.state.phase === "securing_server") {
-      this.#serverTlsFailed(handshakes, detail.normalizedReason, fault.detail);
+      this.#serverTlsFailed(handshakes, detail.normalizedReason, fault);
       return;
     }
     if (this.#refusal !== null) this.#close(this.#refusal.reason, this.#refusal.answer.detail);
@@ -754,7 +753,7 @@ export class ProxySession implements Session {
       serverName: reverse === null ? leafName : target.host,
       leafName,
       offers,
-      chosen: reverse?.tls === false ? alpnOfPlainOrigin(offers) : [],
+      chosen: reverse?.tls === false ? preferringHttp1(offers) : [],
     };
     // Behind a reverse listener is something in the clear, or something that is not reached at all.
     const servable = hello.alpn.length === 0 || offers.length > 0 || reverse?.tls === false ||
@@ -860,24 +859,34 @@ export class ProxySession implements Session {
     return { normalizedReason };
   }
 
-  #serverTlsFailed(handshakes: Handshakes, normalizedReason: string, detail: string): void {
+  #serverTlsFailed(handshakes: Handshakes, normalizedReason: string, fault: TransportFault): void {
     const authority = { host: handshakes.serverName, port: this.#target!.port };
+    const { hello, offers } = handshakes;
+    if (fault.code !== NO_APPLICATION_PROTOCOL || hello === null || offers.length < hello.alpn.length) {
+      const answer = serverTlsFailure(authority, normalizedReason, fault.detail);
+      this.#tellRefusal({ answer, reason: "tls_handshake_failed" });
+      return;
+    }
+    // All that the client offers was refused: it gets the failure that it would get from the server itself.
+    const detail = `the server speaks none of the protocols that the client offers (${offers.join(", ")})`;
     const answer = serverTlsFailure(authority, normalizedReason, detail);
-    this.#tellRefusal({ answer, reason: "tls_handshake_failed" });
+    handshakes.chosen = ["h2", "http/1.1", "none"].filter((protocol) => !offers.includes(protocol)).slice(
+      0,
+      1,
+    );
+    this.#refuseInTls({ answer, reason: "tls_handshake_failed" });
   }
 
   /** A client that began with TLS is told inside TLS: its handshake is made to tell it. */
   #tellRefusal(refusal: Refusal): void {
-    this.#refusal = refusal;
-    if (this.#serverOpen) this.effects.closeServer();
-    this.#serverOpen = false;
     const handshakes = this.#handshakes;
     if (handshakes !== null && handshakes.hello !== null) {
-      // The refusal is told in HTTP/1.1.
-      handshakes.chosen = handshakes.offers.filter((protocol) => HTTP1_ALPN.includes(protocol));
-      this.#secureClient("securing_refusal");
+      handshakes.chosen = preferringHttp1(handshakes.offers);
+      this.#refuseInTls(refusal);
       return;
     }
+    this.#giveUpServer();
+    this.#refusal = refusal;
     if (this.#began === "opaque") {
       // There is no telling it in a protocol that is not known.
       this.effects.reset("client");
@@ -885,24 +894,35 @@ export class ProxySession implements Session {
       return;
     }
     this.effects.resume("client");
-    this.#awaitRefusedRequest();
+    this.#awaitRefusedRequest(this.#began);
     this.#refuse(this.#takeHeld("client"));
     if (this.#ended.client) this.#close(refusal.reason, refusal.answer.detail);
   }
 
-  #awaitRefusedRequest(): void {
+  #refuseInTls(refusal: Refusal): void {
+    this.#giveUpServer();
+    this.#refusal = refusal;
+    this.#secureClient("securing_refusal");
+  }
+
+  #giveUpServer(): void {
+    if (this.#serverOpen) this.effects.closeServer();
+    this.#serverOpen = false;
+  }
+
+  #awaitRefusedRequest(version: "http1" | "http2"): void {
     if (!this.#step("refusing")) return;
-    this.#headReader = this.#newHeadReader();
+    const send = (data: Uint8Array) => this.effects.send("client", data);
+    const { answer } = this.#refusal!;
+    this.#refuser = version === "http2"
+      ? new Http2Refuser(answer, this.config, send)
+      : new Http1Refuser(answer, this.config, send);
     this.effects.arm("client_head", addMilliseconds(this.#now, this.config.limits.headMs));
   }
 
   #refuse(data: Uint8Array): void {
-    const read = this.#headReader!.push(data, 0);
-    if (read.type === "more") return;
     const { answer, reason } = this.#refusal!;
-    if (read.type === "error") this.#sendAnswer(badHeadAnswer(read));
-    else this.effects.send("client", encodeAnswer(answer, { close: true, method: methodOf(read.bytes) }));
-    this.#close(reason, answer.detail);
+    if (this.#refuser!.push(data)) this.#close(reason, answer.detail);
   }
 
   #observe(): FlowObservation {
@@ -1036,6 +1056,7 @@ export class ProxySession implements Session {
     this.#router = null;
     this.#held = NOTHING_HELD;
     this.#firstOctets = NOTHING;
+    this.#refuser = null;
     this.effects.close();
   }
 }
@@ -1051,16 +1072,11 @@ function connectLikeness(bytes: Uint8Array): Likeness {
   return isConnect(bytes) ? "yes" : "no";
 }
 
-/** The method of a head that is whole, for an answer that does not need the rest of it. */
-function methodOf(head: Uint8Array): string {
-  return String.fromCharCode(...head.subarray(0, Math.max(0, head.indexOf(0x20))));
-}
-
 /**
- * In which protocol TLS is spoken in front of an origin that is in the clear, where nothing can be mirrored:
- * HTTP/1.1, unless the client speaks HTTP/2 alone, which then has to be what the origin speaks.
+ * The protocol for a client where the server has no say, being in the clear or not reached: HTTP/1.1, unless
+ * the client speaks HTTP/2 alone.
  */
-function alpnOfPlainOrigin(offers: readonly string[]): readonly string[] {
+function preferringHttp1(offers: readonly string[]): readonly string[] {
   const http1 = offers.filter((protocol) => HTTP1_ALPN.includes(protocol));
   return http1.length > 0 ? http1 : offers;
 }

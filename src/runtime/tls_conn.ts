@@ -291,7 +291,12 @@ const ALERT_LINGER_MS = 1_000;
 function refuseHello(raw: Conn, fault: TransportFault): void {
   const protocolVersion = 70;
   const handshakeFailure = 40;
-  const alert = /SupportedVersions|Tls1\dNot/.test(fault.detail) ? protocolVersion : handshakeFailure;
+  const noApplicationProtocol = 120;
+  const alert = fault.code === "ERR_SSL_NO_APPLICATION_PROTOCOL"
+    ? noApplicationProtocol
+    : /SupportedVersions|Tls1\dNot/.test(fault.detail)
+    ? protocolVersion
+    : handshakeFailure;
   const linger = setTimeout(() => raw.destroy(), ALERT_LINGER_MS);
   raw.handler = { ...IGNORE_EVENTS, onEnd: () => raw.destroy(), onClosed: () => clearTimeout(linger) };
   raw.write(Uint8Array.of(21, 3, 3, 0, 2, 2, alert));

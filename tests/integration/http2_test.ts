@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import * as http2 from "node:http2";
 import type { AddressInfo } from "node:net";
 import { makeAuthority } from "../support/certificates.ts";
@@ -96,6 +96,47 @@ Deno.test("the client is offered what the server chose: a server without h2 is s
       assert((await client.readThrough("\r\n\r\n")).startsWith("HTTP/1.1 200"));
     })
   );
+  await origin.close();
+});
+
+Deno.test("a client that offers only h2 fails at a server without it as it would without a proxy", async () => {
+  const origin = await startHttpOrigin({ certificate, tls: { ALPNProtocols: ["http/1.1"] } });
+  await withTrust((trust) =>
+    withProxy({ settings: trust }, async (proxy) => {
+      const failure = await proxy.tls(`localhost:${origin.port}`, { ALPNProtocols: ["h2"] })
+        .then(() => null, (error: Error & { code?: string }) => error.code);
+      assertEquals(failure, "ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL");
+      const closed = await proxy.closed(1);
+      assertEquals(closed.attributes.reason_code, "tls_handshake_failed");
+      assertStringIncludes(
+        String(closed.attributes.reason_detail),
+        "speaks none of the protocols that the client offers (h2)",
+      );
+      assertEquals(proxy.of("tls_handshake_failed").map(({ attributes }) => attributes.side), [
+        "server",
+        "client",
+      ]);
+    })
+  );
+  await origin.close();
+});
+
+Deno.test("a client that offers only h2 is told in HTTP/2 that the server is not trusted", async () => {
+  const origin = await startHttp2Origin();
+  await withProxy({}, async (proxy) => {
+    const { socket } = await proxy.tls(`localhost:${origin.port}`, { ALPNProtocols: ["h2"] });
+    socket.removeAllListeners("data");
+    const session = http2.connect(`https://localhost:${origin.port}`, { createConnection: () => socket });
+    const stream = session.request({ ":path": "/" });
+    const status = new Promise((resolve) => stream.once("response", (head) => resolve(head[":status"])));
+    const parts: Uint8Array[] = [];
+    for await (const part of stream) parts.push(part as Uint8Array);
+    assertEquals(await status, 502);
+    const body = new TextDecoder().decode(new Uint8Array(parts.flatMap((part) => [...part])));
+    assertEquals(JSON.parse(body).error, "server_tls_unknown_ca");
+    session.destroy();
+    assertEquals((await proxy.closed(1)).attributes.reason_code, "tls_handshake_failed");
+  });
   await origin.close();
 });
 

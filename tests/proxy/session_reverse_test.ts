@@ -14,6 +14,7 @@ import {
   secureClient,
   secureServer,
   send,
+  sendWith,
 } from "../support/playbook.ts";
 import { CONNECT_MS, IDLE_MS, type Overrides, session } from "../support/proxy_session.ts";
 import { alpn, clientHello, serverName } from "../tls/hello_builder.ts";
@@ -157,6 +158,24 @@ playbook("an origin that is not reached is told of in what the client speaks", (
       answer(502, "server_tls_cert_validation"),
       closes("tls_handshake_failed"),
     );
+});
+
+playbook("a client that began with HTTP/2 is told of a refusal in HTTP/2", (play) => {
+  const get = "\0\0\x03\x01\x05\0\0\0\x01\x82\x87\x84";
+  const answered = (code: string) => [
+    send("client", SETTINGS),
+    send("client", "\0\0\0\x04\x01\0\0\0\0"),
+    sendWith("client", "\x01\x04\0\0\0\x01"),
+    sendWith("client", `{"error":"${code}"`),
+    sendWith("client", code),
+  ];
+  const began = () => intercepted(play, SECURE).receives("client", PREFACE + SETTINGS + get);
+  began().expects(open("o.test:9443")).openFails("refused")
+    .expects(answered("connection_refused"), closes("upstream_connect_failed"));
+  began().expects(open("o.test:9443")).opens()
+    .expects(STARTED("server"), secureServer("o.test", ["h2"]))
+    .secures("server", null)
+    .expects(SUCCEEDED("server"), closeServer, answered("server_tls_handshake"), closes("protocol_error"));
 });
 
 playbook("what is neither TLS nor HTTP is not sent to an origin in TLS", (play) => {

@@ -14,6 +14,7 @@ import {
   secureClient,
   secureServer,
   send,
+  sendWith,
 } from "../support/playbook.ts";
 import {
   ESTABLISHED,
@@ -198,6 +199,52 @@ playbook("ProxySession tells the client inside TLS why the server's handshake fa
   refused(intercepted(play)).fails("client").expects(closes("client_reset"));
   failed(intercepted(play)).secureFails("client")
     .expects(record("tls_handshake_failed", { side: "client" }), closes("tls_handshake_failed"));
+});
+
+const SETTINGS_FRAME = "\0\0\0\x04\0\0\0\0\0";
+const PREFACE = `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${SETTINGS_FRAME}`;
+/** \`:method: GET\`, \`:scheme: https\`, \`:path: /\` from the static table. */
+const HTTP2_GET = "\0\0\x03\x01\x05\0\0\0\x01\x82\x87\x84";
+
+playbook(
+  "ProxySession tells a client that offers only h2 in HTTP/2 why the server's handshake failed",
+  (play) => {
+    intercepted(play)({ http2Enabled: true }).receives("client", hello("a.test", "h2"))
+      .expects(record("tls_client_hello"), STARTED_SERVER, secureServer("a.test", ["h2"]))
+      .secureFails("server")
+      .expects(record("tls_handshake_failed"), closeServer, STARTED_CLIENT, secureClient("a.test", ["h2"]))
+      .secures("client", "h2").expects(SUCCEEDED("client"), send("client", SETTINGS_FRAME))
+      .receives("client", PREFACE).expects(send("client", "\0\0\0\x04\x01\0\0\0\0"))
+      .receives("client", HTTP2_GET)
+      .expects(
+        sendWith("client", "\x01\x04\0\0\0\x01"),
+        sendWith("client", '{"error":"server_tls_cert_validation"'),
+        sendWith("client", "server_tls_cert_validation"),
+        closes("tls_handshake_failed"),
+      );
+  },
+);
+
+playbook("a client none of whose protocols the server speaks fails as it would without a proxy", (play) => {
+  const noProtocol = "ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL";
+  const refused = (http2Enabled: boolean, offered: readonly string[], asked: readonly string[]) =>
+    intercepted(play)({ http2Enabled }).receives("client", hello("a.test", ...offered))
+      .expects(record("tls_client_hello"), STARTED_SERVER, secureServer("a.test", asked))
+      .secureFails("server", noProtocol);
+  const failed = [record("tls_handshake_failed", { side: "server" }), closeServer, STARTED_CLIENT];
+  refused(true, ["h2"], ["h2"]).expects(failed, secureClient("a.test", ["http/1.1"]))
+    .secureFails("client", "ERR_SSL_NO_APPLICATION_PROTOCOL")
+    .expects(
+      record("tls_handshake_failed", { side: "client" }),
+      closes("tls_handshake_failed", {
+        reason_detail:
+          "TLS with a.test:443 failed: the server speaks none of the protocols that the client " +
+          "offers (h2)",
+      }),
+    );
+  refused(true, ["h2", "http/1.1"], ["h2", "http/1.1"]).expects(failed, secureClient("a.test", ["none"]));
+  // What was left out of the offers might have been taken: the client is told what happened instead.
+  refused(false, ["h2", "http/1.1"], ["http/1.1"]).expects(failed, secureClient("a.test", ["http/1.1"]));
 });
 
 playbook("ProxySession ends the flow when the client's handshake fails", (play) => {

@@ -14,12 +14,13 @@ const context = tls.createSecureContext({ cert, key });
 async function secureOne(
   preread: Uint8Array,
   client: (port: number) => net.Socket,
+  alpn: readonly string[] = [],
 ): Promise<{ conn: TlsConn | TransportFault; socket: net.Socket; close: () => void }> {
   const { promise, resolve } = Promise.withResolvers<TlsConn | TransportFault>();
   const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
     const conn = TcpConn.accepted(socket);
     conn.setReading(false);
-    const options = { context, alpn: [], preread, certCache: "miss" } as const;
+    const options = { context, alpn, preread, certCache: "miss" } as const;
     secureClientSide(conn, options, { secured: resolve, failed: resolve });
   });
   await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
@@ -63,6 +64,20 @@ Deno.test("secureClientSide tells a client that it refuses why, in an alert, and
   await ended;
   // A fatal handshake_failure (RFC 8446 §6.2).
   assertEquals(received, [21, 3, 3, 0, 2, 2, 40]);
+  close();
+});
+
+Deno.test("secureClientSide tells a client that offers none of its protocols so, as RFC 7301 has it", async () => {
+  const told = Promise.withResolvers<string>();
+  const { conn, close } = await secureOne(new Uint8Array(0), (port) => {
+    const options = { port, host: "127.0.0.1", rejectUnauthorized: false, ALPNProtocols: ["h2"] };
+    const socket = tls.connect(options);
+    socket.once("error", (error: Error & { code?: string }) => told.resolve(error.code ?? error.message));
+    return socket;
+  }, ["http/1.1"]);
+  if (conn instanceof TlsConn) throw new Error("a protocol was agreed on");
+  assertEquals(conn.code, "ERR_SSL_NO_APPLICATION_PROTOCOL");
+  assertEquals(await told.promise, "ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL");
   close();
 });
 

@@ -89,6 +89,14 @@ export function answer(status: number, code: string): Expected {
   };
 }
 
+/** Octets that hold these: frames with a text in them. */
+export function sendWith(side: Side, part: string): Expected {
+  return {
+    text: `send ${side} with ${JSON.stringify(part)}`,
+    matches: (done) => done.type === "send" && done.side === side && done.text.includes(part),
+  };
+}
+
 /** An event with at least these attributes. */
 export function record(kind: EventKind, attributes: Readonly<Record<string, AttributeValue>> = {}): Expected {
   return {
