@@ -36,8 +36,9 @@ export class ExchangeRecorder {
   readonly #streamKey: string;
   readonly #capture: CaptureRules;
   readonly #observation: Observation;
-  readonly #request: Message;
-  readonly #response: Message;
+  /** Null until there is something to be said of its content. */
+  #request: Message | null = null;
+  #response: Message | null = null;
   #requestFacts: RequestFacts | null = null;
   #requestHeadBytes = 0;
   #responseHeadBytes = 0;
@@ -62,14 +63,6 @@ export class ExchangeRecorder {
     this.#capture = options.capture;
     this.#observation = options.observation;
     this.#startedAt = options.now;
-    this.#request = new Message(
-      options.capture.bodyBytes,
-      (offset, bytes, captured) => this.#emitSpan("request_body_chunk", offset, bytes, captured),
-    );
-    this.#response = new Message(
-      options.capture.bodyBytes,
-      (offset, bytes, captured) => this.#emitSpan("response_body_chunk", offset, bytes, captured),
-    );
   }
 
   get completed(): boolean {
@@ -88,7 +81,8 @@ export class ExchangeRecorder {
       target: facts.target,
       version: facts.version,
     });
-    this.#request.observation = this.#open("request", null);
+    const observation = this.#open("request", null);
+    if (observation !== null) this.#requestMessage().observation = observation;
   }
 
   responseHead(facts: ResponseFacts, now: Instant): void {
@@ -102,56 +96,62 @@ export class ExchangeRecorder {
         ? { exchange_id: this.exchangeId, headers, interim, status: facts.status, version: facts.version }
         : { exchange_id: this.exchangeId, headers, status: facts.status, version: facts.version },
     );
-    if (!interim) this.#response.observation = this.#open("response", facts);
+    if (interim) return;
+    const observation = this.#open("response", facts);
+    if (observation !== null) this.#responseMessage().observation = observation;
   }
 
   requestContent(bytes: Uint8Array): void {
-    this.#request.content(bytes);
+    this.#requestMessage().content(bytes);
   }
 
   responseContent(bytes: Uint8Array): void {
-    this.#response.content(bytes);
+    this.#responseMessage().content(bytes);
   }
 
   /** `blockBytes`: what the trailers add to the bytes of the head. */
   requestTrailers(fields: readonly Field[], blockBytes = 0): void {
     this.#requestHeadBytes += blockBytes;
-    this.#request.contentFinished(false);
-    this.#request.trailers = fields;
+    const message = this.#requestMessage();
+    message.contentFinished(false);
+    message.trailers = fields;
     this.#emitTrailers("request_trailers", fields);
   }
 
   responseTrailers(fields: readonly Field[], blockBytes = 0): void {
     this.#responseHeadBytes += blockBytes;
-    this.#response.contentFinished(false);
-    this.#response.trailers = fields;
+    const message = this.#responseMessage();
+    message.contentFinished(false);
+    message.trailers = fields;
     this.#emitTrailers("response_trailers", fields);
   }
 
   /** The request is whole: its last span is written. */
   requestFinished(): void {
-    this.#request.finish(false);
+    this.#request?.finish(false);
   }
 
   responseFinished(): void {
-    this.#response.finish(false);
+    this.#response?.finish(false);
   }
 
   /** Ends the exchange; later calls change nothing. */
   complete(outcome: ExchangeOutcome, now: Instant, error?: ExchangeError): void {
     if (this.#completed) return;
     this.#completed = true;
-    this.#request.finish(true);
-    this.#response.finish(true);
+    const request = this.#request;
+    const response = this.#response;
+    request?.finish(true);
+    response?.finish(true);
     const attributes: Attributes = {
       duration_ns: now - this.#startedAt,
       exchange_id: this.exchangeId,
       outcome,
-      request_body_bytes: this.#request.bytes,
-      ...this.#request.decodedAttributes("request"),
+      request_body_bytes: request?.bytes ?? 0,
+      ...request?.decodedAttributes("request"),
       request_head_bytes: this.#requestHeadBytes,
-      response_body_bytes: this.#response.bytes,
-      ...this.#response.decodedAttributes("response"),
+      response_body_bytes: response?.bytes ?? 0,
+      ...response?.decodedAttributes("response"),
       response_head_bytes: this.#responseHeadBytes,
       ttfb_ns: this.#firstByteAt === null ? null : this.#firstByteAt - this.#startedAt,
     };
@@ -164,6 +164,20 @@ export class ExchangeRecorder {
         error_code: error.code,
         error_detail: error.detail,
       },
+    );
+  }
+
+  #requestMessage(): Message {
+    return this.#request ??= new Message(
+      this.#capture.bodyBytes,
+      (offset, bytes, captured) => this.#emitSpan("request_body_chunk", offset, bytes, captured),
+    );
+  }
+
+  #responseMessage(): Message {
+    return this.#response ??= new Message(
+      this.#capture.bodyBytes,
+      (offset, bytes, captured) => this.#emitSpan("response_body_chunk", offset, bytes, captured),
     );
   }
 

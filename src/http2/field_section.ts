@@ -10,6 +10,7 @@ import type { Side } from "../core/side.ts";
 import type { Field } from "../http/fields.ts";
 import { type Http2Error, http2Error, type Http2ErrorCode } from "./errors.ts";
 import { quoteFound } from "../http/quote.ts";
+import { expectAgain } from "../log/recurring.ts";
 import type { HpackField } from "./hpack_table.ts";
 
 export interface RequestSection {
@@ -48,8 +49,29 @@ export interface SectionOrigin {
   readonly streamId: number;
 }
 
+/** Sections by lists that will come again; null until one has been read. */
+const SECTIONS = new WeakMap<readonly HpackField[], RequestSection | ResponseSection | null>();
+
+/** This very list will stand for further blocks, so that what it says need be found out only once. */
+export function expectListAgain(list: readonly HpackField[]): void {
+  SECTIONS.set(list, null);
+}
+
+function keepSection<Section extends RequestSection | ResponseSection>(
+  list: readonly HpackField[],
+  section: Section,
+): Section {
+  if (SECTIONS.has(list)) {
+    SECTIONS.set(list, section);
+    expectAgain(section.fields);
+  }
+  return section;
+}
+
 /** The head of a request, in HEADERS of a client or in PUSH_PROMISE. */
 export function readRequest(list: readonly HpackField[], origin: SectionOrigin): RequestSection | Http2Error {
+  const known = SECTIONS.get(list);
+  if (known?.type === "request") return known;
   const common = readCommon(list, origin, REQUEST_PSEUDO_FIELDS);
   if (common.type === "error") return common;
   const { pseudo, fields, contentLength, host } = common;
@@ -73,7 +95,7 @@ export function readRequest(list: readonly HpackField[], origin: SectionOrigin):
   }
   const hostDiffers = authority !== null && host !== null && authority !== host &&
     canonicalAuthority(authority, scheme) !== canonicalAuthority(host, scheme);
-  return {
+  return keepSection(list, {
     type: "request",
     method,
     scheme,
@@ -84,7 +106,7 @@ export function readRequest(list: readonly HpackField[], origin: SectionOrigin):
     hostDiffers,
     fields,
     contentLength,
-  };
+  });
 }
 
 /** The head of a final or interim response. */
@@ -92,6 +114,8 @@ export function readResponse(
   list: readonly HpackField[],
   origin: SectionOrigin,
 ): ResponseSection | Http2Error {
+  const known = SECTIONS.get(list);
+  if (known?.type === "response") return known;
   const common = readCommon(list, origin, RESPONSE_PSEUDO_FIELDS);
   if (common.type === "error") return common;
   const { pseudo, fields, contentLength } = common;
@@ -101,7 +125,7 @@ export function readResponse(
   if (!STATUS.test(status) || status === "101") {
     return refuse("invalid_status", ":status", status, "three digits, from 100 on and not 101", origin);
   }
-  return { type: "response", status: Number(status), fields, contentLength };
+  return keepSection(list, { type: "response", status: Number(status), fields, contentLength });
 }
 
 export function readTrailers(

@@ -9,6 +9,7 @@
  */
 import type { Side } from "../core/side.ts";
 import { type Http2Error, http2Error, type Http2ErrorCode } from "./errors.ts";
+import { expectListAgain } from "./field_section.ts";
 import {
   DynamicTable,
   type FieldKind,
@@ -30,6 +31,7 @@ export interface HpackLimits {
   readonly maxTableBytes: number;
 }
 
+/** The same object for each block that says the same by the table alone, until the table changes. */
 export interface DecodedBlock {
   readonly type: "fields";
   readonly fields: readonly HpackField[];
@@ -56,6 +58,19 @@ const scratch = new Uint8Array(SCRATCH_BYTES);
 const INTEGER_OCTETS_MAX = 5;
 const INTEGER_MAX = 0xffff_ffff;
 
+const KNOWN_BLOCKS_MAX = 32;
+const KNOWN_BLOCK_BYTES_MAX = 128;
+
+/** Whether a block begins and goes on with one-octet indexes alone (§6.1): it changes nothing in the table. */
+function isIndexed(block: Uint8Array): boolean {
+  if (block.length > KNOWN_BLOCK_BYTES_MAX) return false;
+  for (let at = 0; at < block.length; at++) {
+    const octet = block[at]!;
+    if (octet < INDEXED || octet === 0xff) return false;
+  }
+  return true;
+}
+
 export class HpackDecoder {
   readonly #by: Side;
   readonly #limits: HpackLimits;
@@ -65,6 +80,9 @@ export class HpackDecoder {
   /** The encoder must set its table to this or less before it uses it again; null where it owes nothing. */
   #owedUpdate: number | null = null;
   #error: Http2Error | null = null;
+
+  /** Blocks of nothing but indexes, by their octets. Peers that ask for the same again send the same. */
+  readonly #known = new Map<string, DecodedBlock>();
 
   // The block being decoded.
   #block: Uint8Array = scratch;
@@ -101,12 +119,24 @@ export class HpackDecoder {
   /** `streamId` is only for the errors. */
   decode(block: Uint8Array, streamId: number): DecodedBlock | Http2Error {
     if (this.#error !== null) return this.#error;
+    const key = this.#owedUpdate === null && isIndexed(block) ? readLatin1(block, 0, block.length) : null;
+    if (key !== null) {
+      const known = this.#known.get(key);
+      if (known !== undefined) return known;
+    }
     this.#block = block;
     this.#at = 0;
     this.#streamId = streamId;
     const result = this.#decodeBlock();
     this.#block = scratch;
+    if (key !== null && result.type === "fields") this.#know(key, result);
     return result;
+  }
+
+  #know(key: string, block: DecodedBlock): void {
+    if (this.#known.size >= KNOWN_BLOCKS_MAX) this.#known.clear();
+    this.#known.set(key, block);
+    expectListAgain(block.fields);
   }
 
   #decodeBlock(): DecodedBlock | Http2Error {
@@ -124,7 +154,10 @@ export class HpackDecoder {
       } else if ((octet & WITH_INDEXING) !== 0) {
         if (this.#owedUpdate !== null) return this.#missingUpdate();
         field = this.#literal(octet & 0x3f, 0x3f, false);
-        if (field !== null) this.#table.insert(field);
+        if (field !== null) {
+          this.#table.insert(field);
+          this.#known.clear();
+        }
       } else if ((octet & SIZE_UPDATE) !== 0) {
         const error = this.#sizeUpdate(octet, count);
         if (error !== null) return error;
@@ -227,6 +260,7 @@ export class HpackDecoder {
       this.#owedUpdate = null;
     }
     this.#table.resize(size);
+    this.#known.clear();
     return null;
   }
 

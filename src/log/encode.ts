@@ -11,6 +11,7 @@
  * (`continues_time_ns` is that opening's zero) and have flow ids of that opening (`OPENING-NUMBER`).
  */
 import type { Attributes, AttributeValue, FlowContext, FlowEvent } from "../core/event.ts";
+import { recurringJson } from "./recurring.ts";
 
 export const LOG_SCHEMA = "soth-mitm-event-log-v2";
 
@@ -99,7 +100,21 @@ export function encodeEvent(
 /** Canonical JSON of any attribute value. */
 export function encodeAttributes(attributes: Attributes | AttributeValue): string {
   // Sessions build attributes in order, so the native encoder nearly always gives the canonical form.
-  return isSorted(attributes) ? JSON.stringify(attributes) : encodeSorted(attributes);
+  if (!isSorted(attributes)) return encodeSorted(attributes);
+  const headers = (attributes as Attributes)?.["headers"];
+  const known = headers === undefined ? null : recurringJson(headers);
+  return known === null ? JSON.stringify(attributes) : encodeAround(attributes as Attributes, known);
+}
+
+/** Sorted attributes whose `headers` are encoded already. */
+function encodeAround(attributes: Attributes, headers: string): string {
+  let text = "";
+  for (const key in attributes) {
+    const value = attributes[key]!;
+    text += (text === "" ? '{"' : ',"') + key + '":' +
+      (key === "headers" ? headers : typeof value === "string" ? encodeString(value) : JSON.stringify(value));
+  }
+  return text + "}";
 }
 
 // Most envelope strings are short and plain; a scan beats the native encoder for those.

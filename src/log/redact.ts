@@ -3,12 +3,17 @@
  * number of bytes stay, the value does not.
  */
 
+import { redactedOnce } from "./recurring.ts";
+
 /** `http/fields.ts` calls this a `Field`; the log comes before HTTP and only needs its shape. */
 type FieldLine = readonly [name: string, value: string];
 
 /** `names` are in lower case. Values are latin-1, so a value's length is its number of bytes. */
 export function redactFields(fields: readonly FieldLine[], names: ReadonlySet<string>): readonly FieldLine[] {
-  if (names.size === 0) return fields;
+  return names.size === 0 ? fields : redactedOnce(fields, names, () => redact(fields, names));
+}
+
+function redact(fields: readonly FieldLine[], names: ReadonlySet<string>): readonly FieldLine[] {
   const lengths = lengthsOf(names);
   let redacted: FieldLine[] | null = null;
   for (let index = 0; index < fields.length; index++) {

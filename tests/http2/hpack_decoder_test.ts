@@ -379,3 +379,24 @@ Deno.test("HpackDecoder never throws and never holds more than its limits, whate
     { numRuns: 2000 },
   );
 });
+
+Deno.test("HpackDecoder takes a block of indexes for what it says now, whatever the same octets said before", () => {
+  const decoder = newDecoder();
+  decode(decoder, indexing("a", "1"));
+  assertEquals(decode(decoder, [0xbe]), ["a: 1"]);
+  assertEquals(decode(decoder, [0xbe]), ["a: 1"]);
+  decode(decoder, indexing("b", "2"));
+  assertEquals(decode(decoder, [0xbe]), ["b: 2"]);
+  assertEquals(decode(decoder, [0x20, 0x3f, 0xe1, 0x1f]), []);
+  assertEquals(decode(decoder, [0xbe]), "invalid_index");
+});
+
+Deno.test("HpackDecoder gives one object for blocks that say the same, and reports an update that is owed all the same", () => {
+  const decoder = newDecoder();
+  decode(decoder, indexing("a", "1"));
+  const block = Uint8Array.of(0x82, 0xbe);
+  const first = decoder.decode(block, 1);
+  assert(decoder.decode(block.slice(), 3) === first, "the block was known");
+  decoder.setTableLimit(0);
+  assertEquals(decode(decoder, [0x82, 0xbe]), "missing_table_size_update");
+});
