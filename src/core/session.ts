@@ -81,11 +81,17 @@ export interface Question {
   readonly flowId: string;
   readonly clientAddr: string;
   readonly authority: Authority;
-  /** `CONNECT`, the method of a plain-HTTP request, or `REVERSE` for what a reverse listener accepted. */
+  /**
+   * `CONNECT`, the method of a request (a plain one, or one on an intercepted connection), or `REVERSE` for what
+   * a reverse listener accepted.
+   */
   readonly method: string;
-  /** Plain-HTTP requests only: the path and query asked for. */
+  /** The path and query of a request; null for a CONNECT, which has none. */
   readonly path: string | null;
-  /** The name in the ClientHello, asked a second time where it differs from the CONNECT host. */
+  /**
+   * The name in the ClientHello where it differs from the CONNECT host: in the second question about that
+   * CONNECT, and in those about the requests of its flow.
+   */
   readonly sni: string | null;
 }
 
@@ -111,7 +117,8 @@ export interface Effects {
   /** The session's own wish, beside the driver's backpressure. Both sides start resumed. */
   pause(side: Side): void;
   resume(side: Side): void;
-  decide(id: number, question: Question): void;
+  /** Gives the decision where it is there at once; null: it comes as `decided`. */
+  decide(id: number, question: Question): Decision | null;
   /** (Re)arms the flow's one timer of that name. */
   arm(timer: Timer, at: Instant): void;
   disarm(timer: Timer): void;

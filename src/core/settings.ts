@@ -8,6 +8,9 @@ export interface PolicyRule {
   readonly id: string;
   readonly hosts: readonly string[];
   readonly ports?: readonly number[];
+  /** Globs on the path of a request, without its query. With these or `methods` a rule speaks of requests alone. */
+  readonly paths?: readonly string[];
+  readonly methods?: readonly string[];
   readonly action: Action;
 }
 

@@ -1,5 +1,6 @@
 /** One exchange on an HTTP/1.1 connection: the state the relay keeps between its heads and bodies. */
 import type { ExchangeRecorder } from "../http/exchange_recorder.ts";
+import type { Answer } from "../http/answer.ts";
 import type { RequestHead } from "./head.ts";
 
 export interface Exchange {
@@ -7,6 +8,8 @@ export interface Exchange {
   readonly request: RequestHead;
   /** Null where policy asked for metadata only. */
   readonly recorder: ExchangeRecorder | null;
+  /** The answer in place of a response, where the request was refused and reaches no server. */
+  readonly refusal: Answer | null;
   /** The whole request has been relayed. */
   requestDone: boolean;
   /** A byte of a response, interim ones included, has gone to the client. */

@@ -5,10 +5,12 @@
  *
  * With a router the relay serves a forward proxy: each request waits until it was decided and its
  * server is connected, and the next one is read only when the exchange is over. Without one the
- * server is fixed and pipelined requests go through as they come.
+ * server is fixed and pipelined requests go through as they come, each once the gate lets it; one that is
+ * refused keeps its place among the others until the answer's turn comes.
  */
 import type { CloseReason } from "../core/close_reason.ts";
 import type { ExchangeOutcome, FlowEvent } from "../core/event.ts";
+import { formatAuthority } from "../core/authority.ts";
 import { addMilliseconds, type Instant } from "../core/instant.ts";
 import { Outbox } from "../core/outbox.ts";
 import type { Timer, TransportFault } from "../core/session.ts";
@@ -17,6 +19,7 @@ import { type CaptureRules, type ExchangeError, ExchangeRecorder } from "../http
 import type { Observation } from "../http/observation.ts";
 import type { Field } from "../http/fields.ts";
 import type { Answer } from "../http/answer.ts";
+import type { RequestGate, Verdict } from "../http/request_gate.ts";
 import { encodeAnswer } from "./answer.ts";
 import { BodyReader, type BodySink } from "./body.ts";
 import { isConnect } from "./connect.ts";
@@ -68,6 +71,8 @@ export interface RelayOptions {
   /** The authority the flow was decided for, used where a request has no Host. */
   readonly authority: string;
   readonly router: Router | null;
+  /** Where there is no router: who lets requests through. */
+  readonly gate: RequestGate | null;
   readonly firstExchangeId: number;
 }
 
@@ -85,6 +90,7 @@ type ClientState = "head" | "routing" | "body" | "discard";
 type ServerState = "head" | "body";
 
 const NOTHING = new Uint8Array(0);
+const OBSERVE: Verdict = { type: "observe" };
 
 /** So many requests may wait for their responses at a server; further ones wait unread. */
 const PIPELINED_MAX = 64;
@@ -297,7 +303,7 @@ export class Http1Relay {
       this.#finish(reason, answer.detail);
       return;
     }
-    if (this.#clientEnded && this.#held.length === 0) {
+    if (this.#clientEnded && this.#held.length === 0 && this.#pumped === null) {
       this.#finish(reason, answer.detail);
       return;
     }
@@ -376,10 +382,80 @@ export class Http1Relay {
       this.#clientState = "routing";
       this.#routing = head;
       this.#host.arm("exchange_idle", addMilliseconds(this.#now, this.#limits.exchangeIdleMs));
+      // It may replace the server at once; what is for the one before goes out first.
+      this.#flush();
       this.#router.route(head, this.#nextExchangeId);
       return;
     }
-    this.#beginExchange(head, true, bytes);
+    const verdict = this.#askGate(head);
+    if (verdict !== null) {
+      this.#apply(verdict, head);
+      return;
+    }
+    this.#clientState = "routing";
+    this.#routing = { ...head, bytes: bytes.slice() };
+  }
+
+  #askGate(head: RequestHead): Verdict | null {
+    const gate = this.#options.gate;
+    if (gate === null) return OBSERVE;
+    const { method, parsedTarget } = head;
+    const stream = this.#nextExchangeId;
+    switch (parsedTarget.form) {
+      case "origin":
+        return gate.ask(stream, method, head.host, parsedTarget.path);
+      case "asterisk":
+        return gate.ask(stream, method, head.host, "*");
+      case "absolute":
+        return gate.ask(stream, method, formatAuthority(parsedTarget.authority), parsedTarget.path);
+      case "authority":
+        return gate.ask(stream, method, formatAuthority(parsedTarget.authority), null);
+    }
+  }
+
+  /** The gate's answer for the request that waits. */
+  decided(verdict: Verdict, now: Instant): void {
+    this.#now = now;
+    const head = this.#routing;
+    if (head === null || this.#finished) return;
+    this.#routing = null;
+    this.#apply(verdict, head);
+    this.#pump();
+    this.#flush();
+  }
+
+  #apply(verdict: Verdict, head: RequestHead): void {
+    if (verdict.type !== "refuse") {
+      this.#beginExchange(head, verdict.type === "observe", head.bytes);
+      return;
+    }
+    const exchange: Exchange = {
+      id: this.#nextExchangeId,
+      request: head,
+      recorder: this.#recorderFor(head),
+      refusal: verdict.answer,
+      requestDone: true,
+      responseStarted: false,
+      responseDone: false,
+      // The body that follows is not read: the connection ends with the answer.
+      keepAlive: head.keepAlive && head.framing.type === "none",
+    };
+    this.#exchanges.push(exchange);
+    this.#clientState = exchange.keepAlive ? "head" : "discard";
+    if (this.#exchanges.length === 1) this.#answerRefused(exchange, verdict.answer);
+  }
+
+  /** The turn of a request that was refused. */
+  #answerRefused(exchange: Exchange, answer: Answer): void {
+    const { keepAlive, recorder, request } = exchange;
+    const close = !keepAlive || (this.#draining && this.#exchanges.length === 1);
+    this.#toClient.push(encodeAnswer(answer, { method: request.method, close }));
+    const error: ExchangeError = { by: "proxy", code: answer.code, detail: answer.detail };
+    recorder?.complete("blocked", this.#now, answered(error, answer));
+    this.#lastRefusal = { reason: "blocked", detail: answer.detail };
+    this.#exchanges.shift();
+    if (close) this.#finish("blocked", answer.detail);
+    else this.#nextExchange();
   }
 
   #recorderFor(head: RequestHead): ExchangeRecorder {
@@ -411,6 +487,7 @@ export class Http1Relay {
       id: this.#nextExchangeId,
       request: head,
       recorder: observe ? this.#recorderFor(head) : null,
+      refusal: null,
       requestDone: false,
       responseStarted: false,
       responseDone: false,
@@ -523,7 +600,7 @@ export class Http1Relay {
       (method === "CONNECT" && head.status >= 200 && head.status < 300);
     if (switching) {
       const alone = this.#exchanges.length === 1 && exchange.requestDone && this.heldBytes === 0 &&
-        this.#deferred === null;
+        this.#routing === null && this.#deferred === null;
       if (!alone || (head.status === 101 && !exchange.request.upgrade)) {
         this.#badResponse({
           type: "error",
@@ -592,6 +669,7 @@ export class Http1Relay {
   #exchangeDone(exchange: Exchange): void {
     exchange.recorder?.complete("complete", this.#now);
     this.#exchanges.shift();
+    this.#lastRefusal = null;
     if (!exchange.keepAlive) {
       this.#completeAll("server_aborted", {
         by: "server",
@@ -601,17 +679,25 @@ export class Http1Relay {
       this.#finish("complete");
       return;
     }
-    if (this.#exchanges.length > 0) {
+    this.#nextExchange();
+  }
+
+  #nextExchange(): void {
+    const next = this.#exchanges[0];
+    if (next !== undefined) {
+      if (next.refusal !== null) this.#answerRefused(next, next.refusal);
       // Not at each response: what is held would be gone through again and again.
-      if (this.#exchanges.length <= PIPELINED_MAX / 2) this.#pump();
+      else if (this.#exchanges.length <= PIPELINED_MAX / 2) this.#pump();
       return;
     }
+    // A request that is being decided is none of these yet, and goes on from there.
+    if (this.#routing !== null) return;
     if (this.#deferred !== null) {
       this.#answerRejected(this.#deferred);
       return;
     }
-    if (this.#clientEnded && this.#held.length === 0) {
-      this.#finish("complete");
+    if (this.#clientEnded && this.#held.length === 0 && this.#pumped === null) {
+      this.#finish(this.#lastRefusal?.reason ?? "complete", this.#lastRefusal?.detail);
       return;
     }
     if (this.#draining) {

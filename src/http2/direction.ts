@@ -32,6 +32,8 @@ export class Direction {
   readonly settings: SettingsTracker;
   /** A frame that must not go on is being swallowed. */
   swallowing = false;
+  /** A frame of DATA that does not fit its receiver's window is being held. */
+  holding = false;
   /**
    * What this side may still send on the connection (RFC 9113 §6.9), as far as the octets say that have
    * passed: never more than its receiver believes, so an overflow here is the receiver's own.
@@ -78,23 +80,26 @@ export class Direction {
     if (piece.ends) this.#sendWaiting();
   }
 
-  /** Forwards a block as it came, or as literals once one was withheld. `maxFrameSize` is the receiver's. */
-  forwardBlock(fields: readonly HpackField[], { opening, raw }: HeaderBlock, maxFrameSize: number): void {
-    if (!this.#rewriting) {
-      this.#out.push(raw);
-      return;
-    }
-    const block = encodeFieldBlock(fields, { emptyTable: !this.#emptied });
+  /**
+   * A block as it came, or as literals once one was withheld. `maxFrameSize` is the receiver's. `inAnyOrder`:
+   * it may overtake another or be overtaken, so each of them must tell of the empty table.
+   */
+  blockToForward(
+    fields: readonly HpackField[],
+    { opening, raw }: HeaderBlock,
+    maxFrameSize: number,
+    inAnyOrder = false,
+  ): Uint8Array {
+    if (!this.#rewriting) return raw;
+    const block = encodeFieldBlock(fields, { emptyTable: !this.#emptied || inAnyOrder });
     this.#emptied = true;
-    this.#out.push(
-      opening.type === "headers"
-        ? encodeHeaders(opening.streamId, block, {
-          endStream: opening.endStream,
-          priority: opening.priority,
-          maxFrameSize,
-        })
-        : encodePushPromise(opening.streamId, opening.promisedStreamId, block, maxFrameSize),
-    );
+    return opening.type === "headers"
+      ? encodeHeaders(opening.streamId, block, {
+        endStream: opening.endStream,
+        priority: opening.priority,
+        maxFrameSize,
+      })
+      : encodePushPromise(opening.streamId, opening.promisedStreamId, block, maxFrameSize);
   }
 
   /** A block does not go on. */

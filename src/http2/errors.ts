@@ -51,6 +51,8 @@ const RULES = {
   missing_settings: ["connection", "PROTOCOL_ERROR", "RFC 9113 §3.4"],
   expected_continuation: ["connection", "PROTOCOL_ERROR", "RFC 9113 §4.3"],
   unexpected_continuation: ["connection", "PROTOCOL_ERROR", "RFC 9113 §6.10"],
+  // Flow control
+  window_exceeded: ["connection", "FLOW_CONTROL_ERROR", "RFC 9113 §6.9.1"],
   // Single frames
   frame_too_large: ["connection", "FRAME_SIZE_ERROR", "RFC 9113 §4.2"],
   frame_over_held_bytes: ["connection", "ENHANCE_YOUR_CALM", "RFC 9113 §10.5"],
@@ -111,6 +113,7 @@ const RULES = {
   invalid_connect: ["stream", "PROTOCOL_ERROR", "RFC 9113 §8.5"],
   invalid_status: ["stream", "PROTOCOL_ERROR", "RFC 9113 §8.3.2"],
   repeated_host: ["stream", "PROTOCOL_ERROR", "RFC 9110 §7.2"],
+  host_authority_mismatch: ["stream", "PROTOCOL_ERROR", "RFC 9113 §8.3.1"],
   invalid_host: ["stream", "PROTOCOL_ERROR", "RFC 9110 §7.2"],
   invalid_content_length: ["stream", "PROTOCOL_ERROR", "RFC 9110 §8.6"],
   // Order within a message

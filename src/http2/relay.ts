@@ -5,28 +5,35 @@
  * with a decoder for each direction.
  *
  * The proxy adds frames only where it withholds some: RST_STREAM to both sides for a stream it ends,
- * WINDOW_UPDATE for DATA it swallowed, GOAWAY for a connection it ends.
+ * WINDOW_UPDATE for DATA it swallowed, GOAWAY for a connection it ends, a response to a request that the
+ * gate refuses (`refusals.ts`).
+ *
+ * While the gate has not decided on a request, the client's frames from there on wait: streams open in the
+ * order of their numbers, and the tables of HPACK know no other. The server's go on.
  */
 import type { CloseReason } from "../core/close_reason.ts";
 import type { ExchangeOutcome, FlowEvent } from "../core/event.ts";
 import { addMilliseconds, type Instant } from "../core/instant.ts";
 import type { Timer, TransportFault } from "../core/session.ts";
 import { opposite, type Side } from "../core/side.ts";
+import type { Answer } from "../http/answer.ts";
 import { type CaptureRules, type ExchangeError, ExchangeRecorder } from "../http/exchange_recorder.ts";
 import type { Observation } from "../http/observation.ts";
+import type { RequestGate, Verdict } from "../http/request_gate.ts";
 import { quoteFound } from "../http/quote.ts";
 import { Direction } from "./direction.ts";
 import { FloodGuard } from "./flood_guard.ts";
 import { type ErrorCodeName, errorCodeName, type Http2Error, http2Error, isLimit } from "./errors.ts";
 import { readRequest, readResponse, readTrailers, type RequestSection } from "./field_section.ts";
 import type { FramePiece } from "./frame_reader.ts";
-import { encodeGoaway, encodeRstStream } from "./frame_writer.ts";
+import { encodeGoaway, encodeRstStream, encodeWindowUpdate } from "./frame_writer.ts";
 import { type ControlFrame, FLAG_END_STREAM, FRAME_TYPES, type GoawayFrame } from "./frames.ts";
 import { type HeaderBlock, isBlockFrame } from "./header_block.ts";
 import type { HpackField } from "./hpack_table.ts";
 import { readLatin1 } from "./latin1.ts";
 import type { Http2Limits } from "./limits.ts";
 import { MessageOrder } from "./message_order.ts";
+import { Refusals } from "./refusals.ts";
 import { MAX_WINDOW_SIZE, type Setting } from "./settings.ts";
 import { initiatorOf, isClosed, stepStream, type StreamInput, type StreamState } from "./stream_state.ts";
 import { type Stream, StreamTable } from "./stream_table.ts";
@@ -35,6 +42,8 @@ import { type Stream, StreamTable } from "./stream_table.ts";
 export interface Http2Host {
   send(side: Side, data: Uint8Array): void;
   reset(side: Side): void;
+  pause(side: Side): void;
+  resume(side: Side): void;
   arm(timer: Timer, at: Instant): void;
   disarm(timer: Timer): void;
   record(event: FlowEvent): void;
@@ -49,8 +58,22 @@ export interface Http2RelayOptions {
   readonly observation: Observation;
   readonly scheme: string;
   readonly authority: string;
+  /** Who lets requests through. */
+  readonly gate: RequestGate;
   readonly firstExchangeId: number;
 }
+
+/** The opening of a stream by the client. */
+interface Opening {
+  readonly streamId: number;
+  readonly endStream: boolean;
+  readonly request: RequestSection | Http2Error;
+  readonly fields: readonly HpackField[];
+  readonly block: HeaderBlock;
+}
+
+const NOTHING = new Uint8Array(0);
+const OBSERVE: Verdict = { type: "observe" };
 
 /** Codes of RST_STREAM that say that the other side broke a rule (RFC 9113 §7). */
 const BLAMING: ReadonlySet<string> = new Set<ErrorCodeName>([
@@ -82,6 +105,11 @@ export class Http2Relay {
   readonly #streams = new StreamTable();
   readonly #farewells: Record<Side, Farewell | null> = { client: null, server: null };
   readonly #floods: FloodGuard;
+  readonly #refusals: Refusals;
+  /** The request that waits for the gate, and what the client sent behind it. */
+  #undecided: Opening | null = null;
+  #held: Uint8Array = NOTHING;
+  #clientEnded = false;
   #nextExchangeId: number;
   #now: Instant;
   #finished = false;
@@ -98,16 +126,54 @@ export class Http2Relay {
       client: new Direction("client", limits, (data) => host.send("server", data)),
       server: new Direction("server", limits, (data) => host.send("client", data)),
     };
+    this.#refusals = new Refusals(this.#directions.client.settings, this.#directions.server);
     this.#host.arm("idle", addMilliseconds(now, options.limits.idleMs));
   }
 
   get heldBytes(): number {
-    return this.#directions.client.heldBytes + this.#directions.server.heldBytes;
+    return this.#directions.client.heldBytes + this.#directions.server.heldBytes + this.#held.length +
+      (this.#undecided?.block.raw.length ?? 0) + this.#refusals.heldBytes;
   }
 
   received(side: Side, data: Uint8Array, now: Instant): void {
     this.#now = now;
-    const direction = this.#directions[side];
+    if (side === "client" && this.#undecided !== null) {
+      this.#hold(join(this.#held, data));
+      return;
+    }
+    this.#read(this.#directions[side], data);
+    this.#flush();
+  }
+
+  /** The gate's answer for the request that waits. */
+  decided(verdict: Verdict, now: Instant): void {
+    this.#now = now;
+    const opening = this.#undecided;
+    if (opening === null || this.#finished) return;
+    const { client } = this.#directions;
+    this.#undecided = null;
+    const held = this.#held;
+    this.#held = NOTHING;
+    const error = this.#request(verdict, opening);
+    if (error !== null) {
+      client.withhold();
+      this.#error(client, error, opening.block.raw.length);
+    }
+    if (held.length > 0) {
+      this.#host.resume("client");
+      this.#read(client, held);
+    }
+    if (this.#clientEnded && this.#undecided === null) this.ended("client", now);
+    this.#flush();
+  }
+
+  #hold(data: Uint8Array): void {
+    this.#held = data;
+    if (data.length > 0) this.#host.pause("client");
+  }
+
+  #read(direction: Direction, data: Uint8Array): void {
+    const side = direction.by;
     this.#heldFrameSince[side] = "before";
     let offset = 0;
     while (!this.#finished) {
@@ -133,14 +199,23 @@ export class Http2Relay {
           break;
       }
       if (!direction.inHeldFrame) this.#heldFrameSince[side] = "now";
+      if (this.#undecided !== null && side === "client") {
+        this.#hold(data.slice(offset));
+        break;
+      }
     }
-    if (!this.#finished) this.#watchHeldFrame(direction);
-    this.#flush();
+    if (this.#finished) return;
+    this.#watchHeldFrame(direction);
+    this.#finishIfDrained();
   }
 
   ended(side: Side, now: Instant): void {
     this.#now = now;
     if (this.#finished) return;
+    if (side === "client" && this.#undecided !== null) {
+      this.#clientEnded = true;
+      return;
+    }
     const direction = this.#directions[side];
     const farewell = this.#farewells[side];
     for (const stream of [...this.#streams.open()]) {
@@ -192,7 +267,7 @@ export class Http2Relay {
         this.#timeout("stage_timeout", `A field block was not whole within ${headMs} ms (timeouts.head)`);
         return;
       case "idle":
-        if (this.#streams.size === 0) {
+        if (this.#streams.size === 0 && this.#undecided === null) {
           this.#timeout("idle_timeout", `No stream for ${idleMs} ms (timeouts.idle)`);
         }
         return;
@@ -210,12 +285,8 @@ export class Http2Relay {
     this.#now = now;
     if (this.#finished) return;
     this.#draining = true;
-    if (this.#streams.size === 0) {
-      this.#goaway("NO_ERROR", "");
-      this.#finish("shutdown");
-      return;
-    }
     this.#goaway("NO_ERROR", "");
+    this.#finishIfDrained();
     this.#flush();
   }
 
@@ -280,6 +351,7 @@ export class Http2Relay {
     for (const size of settings.acknowledged()?.headerTableSizes ?? []) direction.decoder.setTableLimit(size);
     direction.reader.maxFrameSize = settings.maxFrameSize;
     direction.forward(raw);
+    if (direction.by === "server") this.#refusals.settingsChanged();
   }
 
   /** A larger initial window is added to that of each stream, which must not overflow (RFC 9113 §6.9.2). */
@@ -307,7 +379,12 @@ export class Http2Relay {
         this.#connectionError(windowOverflow(by, 0, "WINDOW_UPDATE makes that of the connection"));
         return;
       }
+      if (by === "client") {
+        this.#clientGranted(increment, raw);
+        return;
+      }
     } else {
+      if (by === "client") this.#refusals.grantedStream(streamId, increment);
       if (!this.#step(direction, streamId, "window_update")) return;
       const stream = this.#streams.get(streamId);
       if (stream !== undefined) {
@@ -324,6 +401,13 @@ export class Http2Relay {
     direction.forward(raw);
   }
 
+  /** The server hears of what is left for it. */
+  #clientGranted(increment: number, raw: Uint8Array): void {
+    const left = this.#refusals.grantedConnection(increment);
+    if (left === increment) this.#directions.client.forward(raw);
+    else if (left > 0) this.#directions.client.forward(encodeWindowUpdate(0, left));
+  }
+
   #rstStream(direction: Direction, streamId: number, errorCode: number, raw: Uint8Array): void {
     const stream = this.#streams.get(streamId);
     const name = errorCodeName(errorCode);
@@ -337,8 +421,9 @@ export class Http2Relay {
       this.#connectionError(flood);
       return;
     }
+    if (direction.by === "client") this.#refusals.reset(streamId);
     if (!this.#step(direction, streamId, "rst_stream")) return;
-    direction.forward(raw);
+    this.#forward(direction, streamId, raw);
     if (stream === undefined) return;
     this.#closeStream(
       stream,
@@ -366,9 +451,10 @@ export class Http2Relay {
     if (piece.begins) direction.swallowing = !this.#mayPass(direction, piece, endStream);
     if (direction.swallowing || this.#finished) return;
     const stream = this.#streams.get(header.streamId);
-    if (direction.by === "client") stream?.recorder.requestContent(piece.content);
-    else stream?.recorder.responseContent(piece.content);
-    direction.forwardPiece(piece);
+    if (direction.by === "client") stream?.recorder?.requestContent(piece.content);
+    else stream?.recorder?.responseContent(piece.content);
+    if (direction.holding) this.#refusals.holdPiece(piece);
+    else direction.forwardPiece(piece);
     if (!piece.ends || !endStream || stream === undefined) return;
     // Only now: what comes from the other side in the middle of the frame must find the message unfinished.
     this.#step(direction, header.streamId, "data_end");
@@ -387,7 +473,8 @@ export class Http2Relay {
       const stream = this.#streams.get(streamId);
       const error = stream?.order[direction.by].content(length - paddingBytes, endStream) ?? null;
       if (error === null) {
-        direction.connectionWindow -= length;
+        if (direction.by === "client") direction.connectionWindow -= length;
+        else if (!this.#admit(direction, length)) return false;
         if (stream !== undefined) {
           stream.granted[direction.by] -= length;
           if (length > paddingBytes || endStream) stream.progressAt = this.#now;
@@ -396,9 +483,34 @@ export class Http2Relay {
       }
       this.#error(direction, error);
     }
+    if (endStream && direction.by === "client") this.#refusals.requestEnded(streamId);
     // What is swallowed was taken from the sender's window for the connection, and nobody else gives it back.
     if (!this.#finished) this.#directions[opposite(direction.by)].addWindow(length);
     return false;
+  }
+
+  /** Whether a server's DATA keeps to what it may believe of the client's window. */
+  #admit(direction: Direction, length: number): boolean {
+    const admission = this.#refusals.admit(length);
+    direction.holding = admission === "hold";
+    // What waits is overtaken by what need not: only literals mean the same in any order.
+    if (direction.holding) direction.withhold();
+    if (admission !== "overrun") return true;
+    this.#connectionError(
+      http2Error(
+        "window_exceeded",
+        "server",
+        0,
+        "a DATA frame exceeds the client's window for the connection",
+      ),
+    );
+    return false;
+  }
+
+  /** Forwards a whole frame, or a block of frames, in its turn on its stream. */
+  #forward(direction: Direction, streamId: number, raw: Uint8Array): void {
+    if (direction.by === "server" && this.#refusals.holds(streamId)) this.#refusals.hold(streamId, raw);
+    else direction.forward(raw);
   }
 
   #block(direction: Direction, block: HeaderBlock): void {
@@ -451,15 +563,23 @@ export class Http2Relay {
     const { by } = direction;
     const { numbers } = this.#streams;
     if (by === "client" && numbers.isIdle(streamId)) {
-      if (numbers.open("client", streamId) !== null) return wrongNumber("client", streamId);
-      const full = this.#checkRoom(by, streamId);
-      if (full !== null) return full;
-      const request = readRequest(fields, { by, streamId });
-      if (request.type === "error") return request;
-      return this.#request(direction, streamId, endStream, request, fields, block);
+      if (initiatorOf(streamId) !== "client") return wrongNumber("client", streamId);
+      const opening: Opening = {
+        streamId,
+        endStream,
+        request: readRequest(fields, { by, streamId }),
+        fields,
+        block,
+      };
+      const verdict = this.#askGate(streamId, opening.request);
+      if (verdict !== null) return this.#request(verdict, opening);
+      // Until it is decided the stream is idle to everybody.
+      this.#undecided = { ...opening, block: { ...block, raw: block.raw.slice() } };
+      return null;
     }
     if (by === "client" && numbers.isSkipped(streamId)) return wrongNumber("client", streamId);
     if (!this.#step(direction, streamId, endStream ? "headers_end" : "headers")) {
+      if (endStream && by === "client") this.#refusals.requestEnded(streamId);
       direction.withhold();
       return null;
     }
@@ -476,14 +596,14 @@ export class Http2Relay {
       if (trailers.type === "error") return trailers;
       const error = order.trailers(endStream);
       if (error !== null) return error;
-      if (by === "client") recorded.requestTrailers(trailers.fields, block.raw.length);
-      else recorded.responseTrailers(trailers.fields, block.raw.length);
+      if (by === "client") recorded?.requestTrailers(trailers.fields, block.raw.length);
+      else recorded?.responseTrailers(trailers.fields, block.raw.length);
     } else if (by === "server") {
       const response = readResponse(fields, { by, streamId });
       if (response.type === "error") return response;
       const error = order.head(response, endStream, stream.method);
       if (error !== null) return error;
-      recorded.responseHead({
+      recorded?.responseHead({
         status: response.status,
         version: "HTTP/2",
         fields: response.fields,
@@ -495,21 +615,59 @@ export class Http2Relay {
     return null;
   }
 
-  #request(
-    direction: Direction,
-    streamId: number,
-    endStream: boolean,
-    request: RequestSection,
-    fields: readonly HpackField[],
-    block: HeaderBlock,
-  ): Http2Error | null {
-    const stream = this.#openStream(streamId, endStream ? "client_ended" : "open", request, block.raw.length);
+  #askGate(streamId: number, request: RequestSection | Http2Error): Verdict | null {
+    // What is malformed is answered without asking.
+    if (request.type === "error" || request.hostDiffers) return OBSERVE;
+    const { authority, host, method, path } = request;
+    return this.#options.gate.ask(streamId, method, authority ?? host, path);
+  }
+
+  /** A stream that the client opens, decided. Gives the error for which the block is withheld. */
+  #request(verdict: Verdict, { streamId, endStream, request, fields, block }: Opening): Http2Error | null {
+    const direction = this.#directions.client;
+    const { by } = direction;
+    this.#streams.numbers.open(by, streamId);
+    const full = this.#checkRoom(by, streamId);
+    if (full !== null) return full;
+    if (request.type === "error") return request;
+    if (request.hostDiffers) {
+      const detail = "the host field disagrees with :authority";
+      return http2Error("host_authority_mismatch", by, streamId, detail);
+    }
+    const headBytes = block.raw.length;
+    if (verdict.type === "refuse") {
+      direction.withhold();
+      this.#refuse(streamId, request, headBytes, endStream, verdict.answer);
+      return null;
+    }
+    const state = endStream ? "client_ended" : "open";
+    const stream = this.#openStream(streamId, state, request, headBytes, verdict.type === "observe");
     const error = stream.order.client.head(request, endStream, request.method);
     if (error !== null) return error;
     stream.known = true;
     this.#forwardBlock(direction, fields, block);
-    if (endStream) stream.recorder.requestFinished();
+    if (endStream) stream.recorder?.requestFinished();
     return null;
+  }
+
+  /** Answers a request of which nothing reaches the server; what the client still sends on it is swallowed. */
+  #refuse(
+    streamId: number,
+    request: RequestSection,
+    headBytes: number,
+    endStream: boolean,
+    answer: Answer,
+  ): void {
+    this.#streams.resetByProxy(streamId);
+    this.#recorderFor(streamId, request, headBytes).complete("blocked", this.#now, {
+      by: "proxy",
+      code: answer.code,
+      detail: answer.detail,
+      answerStatus: answer.status,
+    });
+    this.#refusals.answer(streamId, answer, { method: request.method, ended: endStream });
+    if (this.#streams.size > 0) return;
+    this.#host.arm("idle", addMilliseconds(this.#now, this.#options.limits.idleMs));
   }
 
   #pushPromise(
@@ -538,9 +696,9 @@ export class Http2Relay {
     if (full !== null) return full;
     const request = readRequest(fields, { by: direction.by, streamId: promisedStreamId });
     if (request.type === "error") return request;
-    const stream = this.#openStream(promisedStreamId, "reserved", request, block.raw.length);
+    const stream = this.#openStream(promisedStreamId, "reserved", request, block.raw.length, true);
     stream.known = true;
-    stream.recorder.requestFinished();
+    stream.recorder?.requestFinished();
     this.#forwardBlock(direction, fields, block);
     return null;
   }
@@ -554,7 +712,7 @@ export class Http2Relay {
     if (this.#draining) {
       return http2Error("stream_after_goaway", by, streamId, "the proxy is stopping: the stream is refused");
     }
-    if (this.#streams.size < maxStreams) return null;
+    if (this.#streams.size + this.#refusals.size < maxStreams) return null;
     return http2Error(
       "too_many_streams",
       by,
@@ -563,7 +721,7 @@ export class Http2Relay {
     );
   }
 
-  #openStream(id: number, state: StreamState, request: RequestSection, headBytes: number): Stream {
+  #recorderFor(id: number, request: RequestSection, headBytes: number): ExchangeRecorder {
     const exchangeId = this.#nextExchangeId++;
     const recorder = new ExchangeRecorder(exchangeId, {
       protocol: "http2",
@@ -583,11 +741,23 @@ export class Http2Relay {
       fields: request.fields,
       headBytes,
     });
+    return recorder;
+  }
+
+  #openStream(
+    id: number,
+    state: StreamState,
+    request: RequestSection,
+    headBytes: number,
+    observe: boolean,
+  ): Stream {
+    // One that is not recorded is counted all the same.
+    if (!observe) this.#nextExchangeId++;
     const stream: Stream = {
       id,
       state,
       method: request.method,
-      recorder,
+      recorder: observe ? this.#recorderFor(id, request, headBytes) : null,
       order: { client: new MessageOrder("client", id), server: new MessageOrder("server", id) },
       known: false,
       progressAt: this.#now,
@@ -605,7 +775,9 @@ export class Http2Relay {
 
   #forwardBlock(direction: Direction, fields: readonly HpackField[], block: HeaderBlock): void {
     const { maxFrameSize } = this.#directions[opposite(direction.by)].settings.inForce;
-    direction.forwardBlock(fields, block, maxFrameSize);
+    const overtaking = direction.by === "server" && this.#refusals.holdsAny;
+    const bytes = direction.blockToForward(fields, block, maxFrameSize, overtaking);
+    this.#forward(direction, block.opening.streamId, bytes);
   }
 
   /** Takes the step of a frame; false where the frame must not be forwarded, its error being dealt with. */
@@ -629,18 +801,23 @@ export class Http2Relay {
   }
 
   #messageEnded(stream: Stream, by: Side): void {
-    if (by === "client") stream.recorder.requestFinished();
-    else stream.recorder.responseFinished();
+    if (by === "client") stream.recorder?.requestFinished();
+    else stream.recorder?.responseFinished();
     if (isClosed(stream.state)) this.#closeStream(stream, "complete");
   }
 
   #closeStream(stream: Stream, outcome: ExchangeOutcome, error?: ExchangeError): void {
-    stream.recorder.complete(outcome, this.#now, error);
+    stream.recorder?.complete(outcome, this.#now, error);
     this.#streams.close(stream);
     if (this.#streams.size > 0) return;
     this.#host.disarm("exchange_idle");
-    if (this.#draining) this.#finish("shutdown");
-    else this.#host.arm("idle", addMilliseconds(this.#now, this.#options.limits.idleMs));
+    this.#host.arm("idle", addMilliseconds(this.#now, this.#options.limits.idleMs));
+    this.#finishIfDrained();
+  }
+
+  #finishIfDrained(): void {
+    if (!this.#draining || this.#streams.size > 0) return;
+    if (this.#refusals.size === 0 && !this.#refusals.holdsAny) this.#finish("shutdown");
   }
 
   /** A deviation: it ends its stream, or the connection. `headBytes`: of a block that would have opened a stream. */
@@ -685,6 +862,7 @@ export class Http2Relay {
   #reset(stream: Stream, code: ErrorCodeName, outcome: ExchangeOutcome, error: ExchangeError): void {
     const frame = encodeRstStream(stream.id, code);
     const initiator = initiatorOf(stream.id);
+    this.#directions.client.addWindow(this.#refusals.drop(stream.id));
     this.#directions[opposite(initiator)].add(frame);
     if (stream.known) this.#directions[initiator].add(frame);
     stream.state = "reset_by_proxy";
@@ -755,8 +933,8 @@ export class Http2Relay {
   #completeAll(outcome: ExchangeOutcome, error: ExchangeError): void {
     for (const stream of this.#streams.open()) {
       const refused = this.#refusedBy(stream);
-      if (refused === null) stream.recorder.complete(outcome, this.#now, error);
-      else stream.recorder.complete("reset", this.#now, refused);
+      if (refused === null) stream.recorder?.complete(outcome, this.#now, error);
+      else stream.recorder?.complete("reset", this.#now, refused);
     }
     this.#streams.clear();
   }
@@ -846,4 +1024,11 @@ function wrongNumber(by: Side, streamId: number): Http2Error {
     0,
     `a ${by} cannot ${by === "client" ? "open" : "promise"} stream ${streamId}`,
   );
+}
+
+function join(first: Uint8Array, second: Uint8Array): Uint8Array {
+  const joined = new Uint8Array(first.length + second.length);
+  joined.set(first);
+  joined.set(second, first.length);
+  return joined;
 }

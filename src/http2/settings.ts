@@ -130,6 +130,17 @@ export class SettingsTracker {
     return this.#unacknowledged.at(-1)?.values ?? this.#inForce;
   }
 
+  /**
+   * The window of a new stream that the proxy may count on when it answers this side itself: what was
+   * sent may be in force for it already, or not yet.
+   */
+  get smallestInitialWindowSize(): number {
+    return this.#unacknowledged.reduce(
+      (size, { values }) => Math.min(size, values.initialWindowSize),
+      this.#inForce.initialWindowSize,
+    );
+  }
+
   /** This side sent SETTINGS. */
   sent(settings: readonly Setting[]): Http2Error | null {
     if (this.#unacknowledged.length >= this.maxUnacknowledged) {

@@ -12,7 +12,8 @@ export interface Stream {
   readonly id: number;
   state: StreamState;
   readonly method: string;
-  readonly recorder: ExchangeRecorder;
+  /** Null where nothing of it is recorded. */
+  readonly recorder: ExchangeRecorder | null;
   readonly order: Readonly<Record<Side, MessageOrder>>;
   /** The block that opened it went on: both sides know of it. */
   known: boolean;

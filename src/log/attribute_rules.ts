@@ -104,6 +104,7 @@ const ATTRIBUTE_RULES: Readonly<Record<EventKind, Readonly<Record<string, Rule>>
   connect_parse_failed: { code: text, detail: text },
   connect_decision: {
     action: oneOf(["intercept", "tunnel", "block"]),
+    authority: optional(text),
     reason: oneOf(DECISION_REASONS),
     rule_id: optional(text),
     sni: optional(text),

@@ -92,7 +92,8 @@ export class FlowChecker {
       case "connect_parse_failed":
         return flowKey(event);
       case "connect_decision":
-        return flowKey(event) ?? this.#decided(event.attributes);
+        if (event.streamKey !== "flow") return this.#requestDecided(event.attributes);
+        return this.#decided(event.attributes);
       case "tls_client_hello":
       case "tls_handshake_started":
       case "tls_handshake_succeeded":
@@ -129,6 +130,22 @@ export class FlowChecker {
       if (action === "tunnel") this.#unrecorded++;
     }
     this.#lastAction = action;
+    return null;
+  }
+
+  /** About one request of an intercepted connection, before that request's own events. */
+  #requestDecided(attributes: CheckedEvent["attributes"]): Fault | null {
+    if (!Object.hasOwn(attributes, "authority")) {
+      return fault("decision", "a decision about a request does not say its authority");
+    }
+    if (this.#action !== "intercept") {
+      return fault(
+        "decision",
+        `a decision about a request in a flow whose decision is ${this.#action ?? "missing"}, not intercept`,
+      );
+    }
+    this.#lastAction = attributes["action"] as string;
+    if (this.#lastAction === "tunnel") this.#unrecorded++;
     return null;
   }
 

@@ -4,19 +4,27 @@
  * ClientHello is about two hosts, and a pattern speaks of it when it matches either: that is how
  * `*.example.com` reaches a client that connects to an address.
  *
- * Compiled once, because it is asked for every flow and every plain-HTTP request: hosts and suffixes are
- * looked up by hash, networks by hash for each prefix length in use; only globs with a `*` elsewhere are
- * tried one after the other.
+ * A rule with paths or methods speaks of requests alone: a CONNECT has neither, so it is not matched by it.
+ *
+ * Compiled once, because it is asked for every flow and, where a rule names paths or methods, for every
+ * request: hosts and suffixes are looked up by hash, networks by hash for each prefix length in use; only
+ * globs with a `*` elsewhere are tried one after the other, and the paths of rules whose host matches.
  */
 import type { Decision, Question } from "../core/session.ts";
 import type { PolicyRule, Settings } from "../core/settings.ts";
 import { type Subject, subjectOf } from "./host.ts";
+import { comparablePath, matchesPath, methodFault, parsePathGlob, pathFault, type PathGlob } from "./path.ts";
 import { matchesHost, NAME_LENGTH_MAX, networkBits, parsePattern, type Pattern } from "./pattern.ts";
 
 export type Policy = (question: Question) => Decision;
 
 export type CompiledPolicy =
-  | { readonly type: "policy"; readonly policy: Policy }
+  | {
+    readonly type: "policy";
+    readonly policy: Policy;
+    /** A rule names paths or methods, so that single requests have to be asked about. */
+    readonly decidesRequests: boolean;
+  }
   | { readonly type: "error"; readonly detail: string };
 
 /** An error names the key and the pattern: `policy.rules[2].hosts[0] (rule "corp"): …`. */
@@ -29,23 +37,41 @@ export function compilePolicy(settings: Settings["policy"]): CompiledPolicy {
     const detail = ruleFault(rule, ids);
     if (detail !== null) return { type: "error", detail: `${where}: ${detail}` };
     ids.add(rule.id);
-    const ports = rule.ports === undefined ? null : new Set(rule.ports);
-    const fault = index.addAll(rule.hosts, decisions.length, ports, `${where}.hosts`, ` (rule "${rule.id}")`);
+    const fault = index.addAll(
+      rule.hosts,
+      {
+        rank: decisions.length,
+        ports: rule.ports === undefined ? null : new Set(rule.ports),
+        requests: requestFilter(rule),
+      },
+      `${where}.hosts`,
+      ` (rule "${rule.id}")`,
+    );
     if (fault !== null) return { type: "error", detail: fault };
     decisions.push(Object.freeze({ action: rule.action, reason: "rule", ruleId: rule.id }));
   }
-  const blockFault = index.addAll(settings.blockHosts, decisions.length, null, "policy.block_hosts", "");
+  const blockFault = index.addAll(settings.blockHosts, listEntry(decisions.length), "policy.block_hosts", "");
   if (blockFault !== null) return { type: "error", detail: blockFault };
   decisions.push(Object.freeze({ action: "block", reason: "block_host", ruleId: null }));
-  const ignoreFault = index.addAll(settings.ignoreHosts, decisions.length, null, "policy.ignore_hosts", "");
+  const ignoreFault = index.addAll(
+    settings.ignoreHosts,
+    listEntry(decisions.length),
+    "policy.ignore_hosts",
+    "",
+  );
   if (ignoreFault !== null) return { type: "error", detail: ignoreFault };
   decisions.push(Object.freeze({ action: "tunnel", reason: "ignore_host", ruleId: null }));
   const fallback: Decision = Object.freeze({ action: settings.default, reason: "default", ruleId: null });
   return {
     type: "policy",
-    policy: ({ authority: { host, port }, sni }) => {
-      const rank = index.firstMatch(host, port);
-      return decisions[sni === null ? rank : Math.min(rank, index.firstMatch(sni, port))] ?? fallback;
+    decidesRequests: settings.rules.some(({ paths, methods }) =>
+      paths !== undefined || methods !== undefined
+    ),
+    policy: (question) => {
+      const { authority: { host, port }, sni } = question;
+      const asked = new Asked(port, question);
+      const rank = index.firstMatch(host, asked);
+      return decisions[sni === null ? rank : Math.min(rank, index.firstMatch(sni, asked))] ?? fallback;
     },
   };
 }
@@ -56,11 +82,21 @@ function ruleFault(rule: PolicyRule, ids: ReadonlySet<string>): string | null {
   if (rule.hosts.length === 0) {
     return `rule "${rule.id}" has no hosts and would never match; write ["*"] for all`;
   }
-  if (rule.ports === undefined) return null;
-  if (rule.ports.length === 0) {
-    return `rule "${rule.id}" has an empty list of ports and would never match; leave ports out for all`;
+  for (const name of ["ports", "paths", "methods"] as const) {
+    if (rule[name]?.length !== 0) continue;
+    return `rule "${rule.id}" has an empty list of ${name} and would never match; leave ${name} out for all`;
   }
-  for (const port of rule.ports) {
+  for (const path of rule.paths ?? []) {
+    const fault = pathFault(path);
+    if (fault !== null) return `rule "${rule.id}" has the path ${JSON.stringify(path)}; allowed: ${fault}`;
+  }
+  for (const method of rule.methods ?? []) {
+    const fault = methodFault(method);
+    if (fault !== null) {
+      return `rule "${rule.id}" has the method ${JSON.stringify(method)}; allowed: ${fault}`;
+    }
+  }
+  for (const port of rule.ports ?? []) {
     if (!Number.isInteger(port) || port < 1 || port > 65_535) {
       return `rule "${rule.id}" has the port ${port}; a port is a number from 1 to 65535`;
     }
@@ -68,11 +104,55 @@ function ruleFault(rule: PolicyRule, ids: ReadonlySet<string>): string | null {
   return null;
 }
 
-/** One pattern in its place: `rank` is the place of its decision, lower wins. */
-interface Entry {
+/** Which requests a rule speaks of. */
+interface RequestFilter {
+  readonly methods: ReadonlySet<string> | null;
+  /** Null: any path. */
+  readonly paths: { readonly exact: ReadonlySet<string>; readonly globs: readonly PathGlob[] } | null;
+}
+
+function requestFilter({ paths, methods }: PolicyRule): RequestFilter | null {
+  if (paths === undefined && methods === undefined) return null;
+  const globs = paths?.map(parsePathGlob);
+  return {
+    methods: methods === undefined ? null : new Set(methods),
+    paths: globs === undefined ? null : {
+      exact: new Set(globs.filter((glob) => glob.length === 1).map(([path]) => path)),
+      globs: globs.filter((glob) => glob.length > 1),
+    },
+  };
+}
+
+/** What a question is about beside the host; the path is brought into its one spelling where a rule needs it. */
+class Asked {
+  #path: string | null = null;
+
+  constructor(readonly port: number, private readonly question: Question) {}
+
+  isAmong({ methods, paths }: RequestFilter): boolean {
+    const { method, path } = this.question;
+    if (path === null || (methods !== null && !methods.has(method))) return false;
+    if (paths === null) return true;
+    const comparable = this.#path ??= comparablePath(path);
+    return paths.exact.has(comparable) || paths.globs.some((glob) => matchesPath(glob, comparable));
+  }
+}
+
+/** What an entry asks for beside the host. `rank` is the place of its decision, lower wins. */
+interface Conditions {
   readonly rank: number;
-  readonly pattern: Pattern;
   readonly ports: ReadonlySet<number> | null;
+  /** Null: CONNECT and every request. */
+  readonly requests: RequestFilter | null;
+}
+
+function listEntry(rank: number): Conditions {
+  return { rank, ports: null, requests: null };
+}
+
+/** One pattern in its place. */
+interface Entry extends Conditions {
+  readonly pattern: Pattern;
 }
 
 const NO_MATCH = Number.MAX_SAFE_INTEGER;
@@ -88,50 +168,49 @@ class PatternIndex {
   /** Gives what is wrong with the first bad pattern, or null. */
   addAll(
     texts: readonly string[],
-    rank: number,
-    ports: ReadonlySet<number> | null,
+    conditions: Conditions,
     where: string,
     note: string,
   ): string | null {
     for (const [at, text] of texts.entries()) {
       const pattern = parsePattern(text);
       if (pattern.type === "error") return `${where}[${at}]${note}: ${pattern.detail}`;
-      this.#bucket(pattern).push({ rank, pattern, ports });
+      this.#bucket(pattern).push({ ...conditions, pattern });
     }
     return null;
   }
 
   /** The lowest rank of all patterns that match. */
-  firstMatch(host: string, port: number): number {
+  firstMatch(host: string, asked: Asked): number {
     const subject = subjectOf(host);
-    const rank = firstForPort(this.#any, port, NO_MATCH);
-    return this.#firstGlob(subject, port, this.#firstIndexed(subject, port, rank));
+    const rank = firstFor(asked, this.#any, NO_MATCH);
+    return this.#firstGlob(subject, asked, this.#firstIndexed(subject, asked, rank));
   }
 
-  #firstIndexed({ host, address }: Subject, port: number, known: number): number {
+  #firstIndexed({ host, address }: Subject, asked: Asked, known: number): number {
     let rank = known;
     if (address !== null) {
       for (const [prefix, entries] of this.#networks[address.family]) {
-        rank = firstForPort(entries.get(networkBits(address, prefix)), port, rank);
+        rank = firstFor(asked, entries.get(networkBits(address, prefix)), rank);
       }
       return rank;
     }
-    rank = firstForPort(this.#hosts.get(host), port, rank);
+    rank = firstFor(asked, this.#hosts.get(host), rank);
     if (this.#suffixes.size === 0) return rank;
     // Longer suffixes do not exist, so a host of any length costs at most 127 look-ups.
     let at = host.length <= NAME_LENGTH_MAX ? 0 : host.indexOf(".", host.length - NAME_LENGTH_MAX - 1) + 1;
     if (at === 0 && host.length > NAME_LENGTH_MAX) return rank;
     do {
-      rank = firstForPort(this.#suffixes.get(at === 0 ? host : host.slice(at)), port, rank);
+      rank = firstFor(asked, this.#suffixes.get(at === 0 ? host : host.slice(at)), rank);
       at = host.indexOf(".", at) + 1;
     } while (at > 0);
     return rank;
   }
 
-  #firstGlob(subject: Subject, port: number, known: number): number {
+  #firstGlob(subject: Subject, asked: Asked, known: number): number {
     for (const entry of this.#globs) {
       if (entry.rank >= known) break;
-      if (isForPort(entry, port) && matchesHost(entry.pattern, subject)) return entry.rank;
+      if (matchesHost(entry.pattern, subject) && applies(entry, asked)) return entry.rank;
     }
     return known;
   }
@@ -162,16 +241,18 @@ function bucketOf<Key>(buckets: Map<Key, Entry[]>, key: Key): Entry[] {
   return bucket;
 }
 
-/** The rank of the first entry for this port, if it is lower than what is known already. */
-function firstForPort(entries: readonly Entry[] | undefined, port: number, known: number): number {
+/** The rank of the first entry that applies, if it is lower than what is known already. */
+function firstFor(asked: Asked, entries: readonly Entry[] | undefined, known: number): number {
   if (entries === undefined) return known;
   for (const entry of entries) {
     if (entry.rank >= known) break;
-    if (isForPort(entry, port)) return entry.rank;
+    if (applies(entry, asked)) return entry.rank;
   }
   return known;
 }
 
-function isForPort({ pattern, ports }: Entry, port: number): boolean {
-  return (pattern.port === null || pattern.port === port) && (ports === null || ports.has(port));
+function applies({ pattern, ports, requests }: Entry, asked: Asked): boolean {
+  return (pattern.port === null || pattern.port === asked.port) &&
+    (ports === null || ports.has(asked.port)) &&
+    (requests === null || asked.isAmong(requests));
 }

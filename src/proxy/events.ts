@@ -38,6 +38,24 @@ export function connectDecisionEvent(decision: Decision, sni?: string): FlowEven
   };
 }
 
+/** A decision about one request of an intercepted connection, before the request's own events. */
+export function requestDecisionEvent(
+  decision: Decision,
+  request: { readonly protocol: "http1" | "http2"; readonly stream: number; readonly authority: string },
+): FlowEvent {
+  return {
+    kind: "connect_decision",
+    protocol: request.protocol,
+    streamKey: `${request.protocol === "http1" ? "h1" : "h2"}:${request.stream}`,
+    attributes: {
+      action: decision.action,
+      authority: request.authority,
+      reason: decision.reason,
+      ...(decision.ruleId === null ? {} : { rule_id: decision.ruleId }),
+    },
+  };
+}
+
 export function clientHelloEvent(
   hello: ClientHello,
   fingerprints: { ja3: string; ja4: string },

@@ -74,7 +74,7 @@ export class ForwardRouter implements Router {
     this.#waiting = { head, authority, path };
     effects.record(connectReceivedEvent(formatAuthority(authority), head.method));
     this.#asked = ++this.#questionId;
-    effects.decide(this.#asked, {
+    const decision = effects.decide(this.#asked, {
       flowId: context.flowId,
       clientAddr: context.clientAddr,
       authority,
@@ -82,6 +82,7 @@ export class ForwardRouter implements Router {
       path,
       sni: null,
     });
+    if (decision !== null) this.decided(this.#asked, decision);
   }
 
   connect(bytes: Uint8Array): void {

@@ -45,6 +45,7 @@ import { FlowState } from "./flow_state.ts";
 import { ForwardRouter } from "./forward.ts";
 import type { Origin } from "./origin.ts";
 import { Http1Refuser, Http2Refuser, type Refusal, type Refuser } from "./refusal.ts";
+import { RequestPolicy } from "./request_policy.ts";
 import type { SessionConfig } from "./session_config.ts";
 
 const NOTHING = new Uint8Array(0);
@@ -97,6 +98,9 @@ export class ProxySession implements Session {
   #refuser: Refuser | null = null;
   #relay: Http1Relay | Http2Relay | null = null;
   #observation: FlowObservation | null = null;
+  #requestPolicy: RequestPolicy | null = null;
+  /** The name in the ClientHello, where it was decided anew for that. */
+  #sni: string | null = null;
   #router: ForwardRouter | null = null;
 
   constructor(
@@ -337,6 +341,11 @@ export class ProxySession implements Session {
       return;
     }
     if (id !== this.#questionId) return;
+    if (this.state.phase === "http1" || this.state.phase === "http2") {
+      const verdict = this.#requestPolicy!.decided(decision);
+      if (verdict !== null) this.#relay!.decided(verdict, now);
+      return;
+    }
     if (this.state.phase === "reconsidering") {
       this.#reconsidered(decision);
       return;
@@ -501,13 +510,32 @@ export class ProxySession implements Session {
   }
 
   #ask(sni: string | null): void {
-    this.effects.decide(++this.#questionId, {
+    const decision = this.effects.decide(++this.#questionId, {
       flowId: this.context.flowId,
       clientAddr: this.context.clientAddr,
       authority: sni === null ? this.#target! : { host: sni, port: this.#target!.port },
       method: this.#method,
       path: null,
       sni,
+    });
+    if (decision !== null) this.decided(this.#questionId, decision, this.#now);
+  }
+
+  /** Who lets the requests of this intercepted flow through. */
+  #newGate(protocol: "http1" | "http2", scheme: string): RequestPolicy {
+    const target = this.#target!;
+    const sni = this.#sni;
+    return this.#requestPolicy = new RequestPolicy({
+      context: this.context,
+      protocol,
+      scheme,
+      target,
+      sni,
+      reverse: this.config.reverse !== null,
+      asksAll: this.config.decidesRequests,
+      tunnelsOthers: sni === null && isIpAddress(target.host),
+      decide: (question) => this.effects.decide(++this.#questionId, question),
+      record: (event) => this.#record(event),
     });
   }
 
@@ -592,6 +620,7 @@ export class ProxySession implements Session {
       scheme,
       authority: this.#target === null ? "" : formatAuthority(this.#target),
       router,
+      gate: router === null ? this.#newGate("http1", scheme) : null,
       firstExchangeId: this.#exchangeId,
     }, this.#now);
   }
@@ -763,7 +792,9 @@ export class ProxySession implements Session {
     this.effects.pause("client");
     if (this.#refusal !== null) this.#tellRefusal(this.#refusal);
     else if (hello.sni !== null && hello.sni !== target.host) {
-      if (this.#step("reconsidering")) this.#ask(hello.sni);
+      if (!this.#step("reconsidering")) return;
+      this.#sni = hello.sni;
+      this.#ask(hello.sni);
     } else if (because !== null) this.#tunnelHello(because);
     else this.#secureBoth();
   }
@@ -947,6 +978,8 @@ export class ProxySession implements Session {
       host: {
         send: (side, data) => this.effects.send(side, data),
         reset: (side) => this.effects.reset(side),
+        pause: (side) => this.effects.pause(side),
+        resume: (side) => this.effects.resume(side),
         arm: (timer, at) => this.effects.arm(timer, at),
         disarm: (timer) => this.effects.disarm(timer),
         record: (event) => this.effects.record(event),
@@ -957,6 +990,7 @@ export class ProxySession implements Session {
       observation: this.#observation ??= this.#observe(),
       scheme,
       authority: this.#target === null ? "" : formatAuthority(this.#target),
+      gate: this.#newGate("http2", scheme),
       firstExchangeId: this.#exchangeId,
     }, this.#now);
     this.#feedRelay(preread);

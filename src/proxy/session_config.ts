@@ -24,6 +24,8 @@ export interface SessionConfig {
   readonly tunnelIdleMs: number;
   readonly upstreamSniMode: Settings["tls"]["upstreamSniMode"];
   readonly observe: ObserveConfig;
+  /** Policy looks at single requests of intercepted connections, not only at where they go. */
+  readonly decidesRequests: boolean;
   readonly md5: (text: string) => string;
   readonly sha256: (text: string) => string;
 }
@@ -35,7 +37,12 @@ export interface SessionPlatform {
   readonly inflaters: InflaterFactory;
 }
 
-export function sessionConfig(settings: Settings, platform: SessionPlatform): SessionConfig {
+/** `decidesRequests`: policy looks at each request. */
+export function sessionConfig(
+  settings: Settings,
+  platform: SessionPlatform,
+  decidesRequests = false,
+): SessionConfig {
   return {
     connectParseMode: settings.http.connectParseMode,
     limits: {
@@ -57,6 +64,7 @@ export function sessionConfig(settings: Settings, platform: SessionPlatform): Se
     tlsHandshakeMs: settings.timeouts.tlsHandshakeMs,
     tunnelIdleMs: settings.timeouts.tunnelIdleMs,
     upstreamSniMode: settings.tls.upstreamSniMode,
+    decidesRequests,
     observe: {
       observers: OBSERVERS,
       limits: {

@@ -209,16 +209,14 @@ export class FlowDriver implements Effects, DeadlineOwner {
     this.#side(side).paused = false;
   }
 
-  decide(id: number, question: Question): void {
+  decide(id: number, question: Question): Decision | null {
     const answer = this.world.decide(question);
-    if (!(answer instanceof Promise)) {
-      this.#queue.push((now) => this.session.decided(id, answer, now));
-      return;
-    }
+    if (!(answer instanceof Promise)) return answer;
     answer.then(
       (decision) => this.#input((now) => this.session.decided(id, decision, now)),
       (error) => this.#crash(error),
     );
+    return null;
   }
 
   arm(timer: Timer, at: Instant): void {

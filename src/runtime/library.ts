@@ -15,7 +15,10 @@ export interface MitmOptions {
    * `{ listen: ["127.0.0.1:0"], capture: { body_bytes: 0 } }`. Unknown keys are errors; all have defaults.
    */
   readonly settings?: Readonly<Record<string, unknown>>;
-  /** Decides each CONNECT and each plain request, in place of the rules in the settings. */
+  /**
+   * Decides each CONNECT and each request, plain or on an intercepted connection, in place of the rules in the
+   * settings. While a promise it gave is open, what the client sent behind that request waits.
+   */
   readonly policy?: (question: Question) => Action | Decision | Promise<Action | Decision>;
   /** Called for each event in order. A promise it returns is waited for: a slow consumer slows the relay. */
   readonly onEvent?: (event: LoggedEvent) => void | Promise<void>;

@@ -55,7 +55,8 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     openCertificateAuthority(settings),
     ServerTrust.load(settings.tls),
   ]);
-  const proxy = new ProxyWorld(options, ca, trust, options.policy ?? compiled.policy);
+  const policy = options.policy === undefined ? compiled : { policy: options.policy, decidesRequests: true };
+  const proxy = new ProxyWorld(options, ca, trust, policy);
   await proxy.openLog();
   try {
     await proxy.listen();
@@ -112,14 +113,14 @@ class ProxyWorld implements World {
     private readonly options: ProxyOptions,
     private readonly ca: CertificateAuthority,
     trust: ServerTrust,
-    private readonly policy: PolicyFunction,
+    private readonly policy: { readonly policy: PolicyFunction; readonly decidesRequests: boolean },
   ) {
     const { settings } = options;
     this.#config = sessionConfig(settings, {
       md5: (text) => createHash("md5").update(text).digest("hex"),
       sha256: (text) => createHash("sha256").update(text).digest("hex"),
       inflaters: INFLATERS,
-    });
+    }, policy.decidesRequests);
     this.budget = new InFlightBudget(settings.limits.maxInFlightBytes);
     this.flowBufferBytes = settings.limits.flowBufferBytes;
     this.deadlines = new Deadlines(() => this.now(), {
@@ -313,7 +314,7 @@ class ProxyWorld implements World {
   }
 
   decide(question: Question): Decision | Promise<Decision> {
-    return this.policy(question);
+    return this.policy.policy(question);
   }
 
   dial(target: Authority, callbacks: ConnCallbacks): () => void {

@@ -4,7 +4,7 @@ import type { LoggedEvent } from "../core/event.ts";
 import type { Decision, Question } from "../core/session.ts";
 import type { Settings } from "../core/settings.ts";
 
-/** Decides a CONNECT or a plain request; may take its time. */
+/** Decides a CONNECT or a request; may take its time. */
 export type PolicyFunction = (question: Question) => Decision | Promise<Decision>;
 
 export interface Notice {

@@ -52,6 +52,7 @@ function run(steps: readonly Step[], { abort = false, ends = false } = {}): Outc
     scheme: "https",
     authority: "a.test",
     router: null,
+    gate: null,
     firstExchangeId: 1,
   }, 0);
   for (const [side, data] of steps) if (finished === null) relay.received(side, data, 0);

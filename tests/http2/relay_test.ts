@@ -56,6 +56,8 @@ function run(steps: readonly Step[]) {
         sent[side].push(data.slice());
       },
       reset: () => {},
+      pause: () => {},
+      resume: () => {},
       arm: () => {},
       disarm: () => {},
       record: ({ kind, streamKey, attributes }: FlowEvent) => events.push({ kind, streamKey, ...attributes }),
@@ -69,6 +71,7 @@ function run(steps: readonly Step[]) {
     observation: NO_OBSERVATION,
     scheme: "https",
     authority: "a.test",
+    gate: { ask: () => ({ type: "observe" }) },
     firstExchangeId: 1,
   }, 0);
   for (const [side, what] of steps) {

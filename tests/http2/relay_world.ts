@@ -66,6 +66,8 @@ export class RelayWorld {
           this.#sent[side].push(data.slice());
         },
         reset: () => {},
+        pause: () => {},
+        resume: () => {},
         arm: (timer, at) => this.#timers.set(timer, at),
         disarm: (timer) => this.#timers.delete(timer),
         record: ({ kind, streamKey, attributes }: FlowEvent) =>
@@ -80,6 +82,7 @@ export class RelayWorld {
       observation: NO_OBSERVATION,
       scheme: "https",
       authority: "a.test",
+      gate: { ask: () => ({ type: "observe" }) },
       firstExchangeId: 1,
     }, 0);
     this.client(CLIENT_PREFACE, encodeSettings(options.clientSettings ?? []));

@@ -87,11 +87,65 @@ Deno.test("compilePolicy names the rule and the pattern of a fault", () => {
     [{ rules: [{ ...rule, ports: [443, 65536] }] }, "has the port 65536"],
     [{ rules: [{ ...rule, ports: [0] }] }, "has the port 0"],
     [{ rules: [{ ...rule, ports: [4.5] }] }, "has the port 4.5"],
+    [{ rules: [{ ...rule, paths: [] }] }, "empty list of paths"],
+    [{ rules: [{ ...rule, methods: [] }] }, "empty list of methods"],
+    [{ rules: [{ ...rule, paths: ["admin"] }] }, 'has the path "admin"'],
+    [{ rules: [{ ...rule, methods: ["GET "] }] }, 'has the method "GET "'],
   ];
   for (const [settings, detail] of faults) {
     const result = compilePolicy({ ...EMPTY, ...settings });
     assert(result.type === "error" && result.detail.includes(detail), JSON.stringify(result));
   }
+});
+
+Deno.test("compilePolicy: rules with paths or methods speak of requests alone, in their place among the others", () => {
+  const settings: PolicySettings = {
+    ...EMPTY,
+    rules: [
+      { id: "public", hosts: ["a.example"], paths: ["/admin/public/*"], action: "intercept" },
+      { id: "admin", hosts: ["a.example", "*.b.example"], paths: ["/admin/*", "/secret"], action: "block" },
+      { id: "writes", hosts: ["a.example"], ports: [443], methods: ["PUT", "DELETE"], action: "block" },
+      { id: "both", hosts: ["*"], paths: ["/drop"], methods: ["POST"], action: "tunnel" },
+    ],
+    blockHosts: ["c.example"],
+  };
+  const result = compilePolicy(settings);
+  if (result.type === "error") throw new Error(result.detail);
+  const { policy } = result;
+  const ask = (host: string, method: string, path: string | null, port = 443) =>
+    policy({
+      flowId: "1",
+      clientAddr: "",
+      authority: { host, port },
+      method,
+      path,
+      sni: null,
+    }).ruleId;
+  assertEquals(ask("a.example", "GET", "/admin/public/x"), "public");
+  assertEquals(ask("a.example", "GET", "/admin/x?y"), "admin");
+  assertEquals(ask("a.example", "GET", "/admin/public/../x"), "admin");
+  assertEquals(ask("x.b.example", "GET", "/secret"), "admin");
+  assertEquals(ask("x.b.example", "GET", "/secrets"), null);
+  assertEquals(ask("a.example", "PUT", "/"), "writes");
+  assertEquals(ask("a.example", "put", "/"), null);
+  assertEquals(ask("a.example", "PUT", "/", 80), null);
+  assertEquals(ask("z.example", "POST", "/drop"), "both");
+  assertEquals(ask("z.example", "GET", "/drop"), null);
+  // A CONNECT has no path, whatever a rule says of methods.
+  assertEquals(ask("a.example", "CONNECT", null), null);
+  assertEquals(ask("a.example", "PUT", null), null);
+});
+
+Deno.test("compilePolicy says whether single requests have to be asked about", () => {
+  const rule: PolicyRule = { id: "r", hosts: ["a.example"], action: "block" };
+  const decides = (rules: readonly PolicyRule[]) => {
+    const result = compilePolicy({ ...EMPTY, rules });
+    return result.type === "policy" && result.decidesRequests;
+  };
+  assertEquals(
+    [[], [rule], [{ ...rule, paths: ["/x"] }], [{ ...rule, methods: ["GET"] }]].map(decides),
+    [false, false, true, true],
+  );
 });
 
 Deno.test("compilePolicy agrees with trying every pattern one after the other", () => {

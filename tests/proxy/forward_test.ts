@@ -13,9 +13,13 @@ function router() {
   const calls: string[] = [];
   const effects = new Proxy({}, {
     get: (_target, name) => (...args: unknown[]) => {
-      if (name === "decide") calls.push(`decide ${args[0]}`);
-      else if (name === "open") calls.push(`open ${(args[0] as { port: number }).port}`);
-      else if (name === "closeServer") calls.push("closeServer");
+      if (name === "decide") {
+        calls.push(`decide ${args[0]}`);
+        return null;
+      }
+      if (name === "open") calls.push(`open ${(args[0] as { port: number }).port}`);
+      if (name === "closeServer") calls.push("closeServer");
+      return undefined;
     },
   }) as Effects;
   const context: FlowContext = {

@@ -312,7 +312,7 @@ playbook("a crash ends the flow as internal_error", (play) => {
 });
 
 Deno.test("ProxySession counts what it holds back, and lets go of it at the end", () => {
-  const effects = new Proxy({}, { get: () => () => {} }) as Effects;
+  const effects = new Proxy({}, { get: () => () => null }) as Effects;
   const made: ProxySession = session()(effects);
   made.begin(0);
   made.received("client", new TextEncoder().encode(HEAD.slice(0, 20)), 1);

@@ -54,7 +54,7 @@ export const CANARIES: { readonly [habit: string]: Canary } = {
     decide: (id, question) => {
       effects.open(question.authority);
       effects.closeServer();
-      effects.decide(id, question);
+      return effects.decide(id, question);
     },
   })),
   "writes bodies to the log that nobody sent": spoiling("bodies_observed", (effects) => ({

@@ -317,6 +317,7 @@ export class Play {
       decide: (id, question) => {
         this.#questions.push(id);
         did({ type: "decide", question });
+        return null;
       },
       arm: (timer, at) => this.#timers.set(timer, at),
       disarm: (timer) => this.#timers.delete(timer),

@@ -1,4 +1,5 @@
 /** `config schema`: the table of settings as JSON Schema, draft 2020-12, for editors and other checkers. */
+import { METHOD, PATH_GLOB_LENGTH_MAX } from "../../policy/path.ts";
 import { ACTIONS, type Descriptor, DESCRIPTORS, type ListItem } from "./schema.ts";
 import { DURATION_PATTERN, formatDuration, formatSize, SIZE_PATTERN } from "./units.ts";
 import {
@@ -6,6 +7,8 @@ import {
   FIELD_NAME_PATTERN,
   RULE_HOSTS_MAX,
   RULE_ID_CHARACTERS_MAX,
+  RULE_METHODS_MAX,
+  RULE_PATHS_MAX,
   RULE_PORTS_MAX,
 } from "./values.ts";
 
@@ -107,6 +110,18 @@ function ruleSchema(): JsonSchema {
         items: { type: "integer", minimum: 1, maximum: 65_535 },
         minItems: 1,
         maxItems: RULE_PORTS_MAX,
+      },
+      paths: {
+        type: "array",
+        items: { type: "string", pattern: "^[/*]", maxLength: PATH_GLOB_LENGTH_MAX },
+        minItems: 1,
+        maxItems: RULE_PATHS_MAX,
+      },
+      methods: {
+        type: "array",
+        items: { type: "string", pattern: METHOD.source },
+        minItems: 1,
+        maxItems: RULE_METHODS_MAX,
       },
       action: { enum: [...ACTIONS] },
     }),

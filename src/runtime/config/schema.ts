@@ -113,7 +113,7 @@ export const DESCRIPTORS = [
     key: "policy.rules",
     type: "rules",
     maxItems: 10_000,
-    why: "Tables of id, hosts, ports (optional) and action; the first match wins, before the two lists.",
+    why: "Tables of id, hosts, action, and ports, paths, methods; the first match wins, before the lists.",
   },
   {
     key: "http.connect_parse_mode",

@@ -5,6 +5,7 @@
 import { resolve } from "node:path";
 import type { Action } from "../../core/session.ts";
 import type { PolicyRule } from "../../core/settings.ts";
+import { methodFault, pathFault } from "../../policy/path.ts";
 import { parsePattern } from "../../policy/pattern.ts";
 import { formatOrigin, parseOrigin } from "../../proxy/origin.ts";
 import { ADDRESS_FORMS, formatListenAddress, parseListenAddress } from "./address.ts";
@@ -100,7 +101,7 @@ export function allowedText(descriptor: Descriptor): string {
     case "list":
       return `a list of ${descriptor.minItems} to ${descriptor.maxItems}: ${ITEMS[descriptor.item].allowed}`;
     case "rules":
-      return `a list of at most ${descriptor.maxItems} tables {id, hosts, ports?, action}`;
+      return `a list of at most ${descriptor.maxItems} tables {id, hosts, ports?, paths?, methods?, action}`;
   }
 }
 
@@ -243,10 +244,12 @@ function readItems(
   return values.length === items.length ? values : undefined;
 }
 
-const RULE_KEYS = ["id", "hosts", "ports", "action"] as const;
+const RULE_KEYS = ["id", "hosts", "ports", "paths", "methods", "action"] as const;
 export const RULE_ID_CHARACTERS_MAX = 128;
 export const RULE_HOSTS_MAX = 10_000;
 export const RULE_PORTS_MAX = 1_024;
+export const RULE_PATHS_MAX = 1_024;
+export const RULE_METHODS_MAX = 64;
 
 function readRules(
   descriptor: Extract<Descriptor, { type: "rules" }>,
@@ -323,6 +326,27 @@ function readRule(key: string, table: ConfigTable, context: ValueContext): Polic
     }
   }
 
+  const readTexts = (
+    name: "paths" | "methods",
+    max: number,
+    what: string,
+    fault: (text: string) => string | null,
+  ) => {
+    const list = table.entries.get(name);
+    if (list === undefined) return undefined;
+    if (list.type !== "list" || list.items.length === 0 || list.items.length > max) {
+      refuse(name, list, `a list of 1 to ${max}: ${what}`);
+      return undefined;
+    }
+    return list.items.flatMap((item, index) => {
+      if (item.type === "string" && fault(item.value) === null) return [item.value];
+      refuse(`${name}[${index}]`, item, item.type === "string" ? `${fault(item.value)}` : what);
+      return [];
+    });
+  };
+  const paths = readTexts("paths", RULE_PATHS_MAX, "globs on the path such as /admin/*", pathFault);
+  const methods = readTexts("methods", RULE_METHODS_MAX, "request methods such as POST", methodFault);
+
   const action = table.entries.get("action");
   const known = ACTIONS.find((candidate: Action) => action?.type === "string" && candidate === action.value);
   if (known === undefined) {
@@ -335,6 +359,12 @@ function readRule(key: string, table: ConfigTable, context: ValueContext): Polic
   }
 
   if (faults > 0 || patterns === undefined || known === undefined) return undefined;
-  const rule = { id: idText, hosts: patterns, action: known };
-  return ports === undefined ? rule : { ...rule, ports: portNumbers };
+  return {
+    id: idText,
+    hosts: patterns,
+    ...(ports === undefined ? {} : { ports: portNumbers }),
+    ...(paths === undefined ? {} : { paths }),
+    ...(methods === undefined ? {} : { methods }),
+    action: known,
+  };
 }
