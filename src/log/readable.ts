@@ -82,6 +82,7 @@ export class ReadableLines {
           status: null,
           bytes: 0,
           timeNs: event.time_ns,
+          grpc: null,
         });
         return null;
       case "response_headers": {
@@ -94,6 +95,16 @@ export class ReadableLines {
       case "response_body_chunk": {
         const exchange = flow.exchanges.get(number(attributes["exchange_id"]));
         if (exchange !== undefined) exchange.bytes += number(attributes["bytes"]);
+        return null;
+      }
+      case "grpc_headers": {
+        const exchange = flow.exchanges.get(number(attributes["exchange_id"]));
+        if (exchange !== undefined) exchange.method = "gRPC";
+        return null;
+      }
+      case "grpc_trailers": {
+        const exchange = flow.exchanges.get(number(attributes["exchange_id"]));
+        if (exchange !== undefined) exchange.grpc = grpcEnd(attributes);
         return null;
       }
       case "exchange_completed":
@@ -117,6 +128,7 @@ export class ReadableLines {
     const own = number(attributes["answer_status"]);
     const notes = [
       ...(sent > 0 ? [`sent ${formatBytes(sent)}`] : []),
+      ...(exchange?.grpc?.notes ?? []),
       ...(outcome === "complete" ? [] : [outcome]),
       ...(attributes["error_detail"] === undefined ? [] : [text(attributes["error_detail"])]),
     ];
@@ -129,7 +141,7 @@ export class ReadableLines {
       durationNs: number(attributes["duration_ns"]),
       url: exchange?.url ?? server(event),
       note: notes.join(": "),
-      failed: outcome !== "complete",
+      failed: outcome !== "complete" || exchange?.grpc?.failed === true,
     });
   }
 
@@ -220,11 +232,18 @@ interface Flow {
 }
 
 interface OpenExchange {
-  readonly method: string;
+  method: string;
   readonly url: string;
   readonly timeNs: number;
   status: number | null;
   bytes: number;
+  /** How a gRPC call ended. */
+  grpc: GrpcEnd | null;
+}
+
+interface GrpcEnd {
+  readonly notes: readonly string[];
+  readonly failed: boolean;
 }
 
 interface Entry {
@@ -269,6 +288,15 @@ function url(attributes: LoggedEvent["attributes"]): string {
   const target = text(attributes["target"]);
   const relative = target.startsWith("/") || target === "*";
   return relative ? `${text(attributes["scheme"])}://${text(attributes["authority"])}${target}` : target;
+}
+
+function grpcEnd(attributes: LoggedEvent["attributes"]): GrpcEnd {
+  const status = attributes["grpc_status"];
+  const message = text(attributes["grpc_message"]);
+  const said = typeof status === "number"
+    ? `grpc ${status} ${text(attributes["grpc_status_name"])}`.trimEnd()
+    : "no grpc status";
+  return { notes: message === "" ? [said] : [said, message], failed: status !== 0 };
 }
 
 function server({ server_host: host, server_port: port }: LoggedEvent): string {

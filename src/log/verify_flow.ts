@@ -108,6 +108,9 @@ export class FlowChecker {
       case "exchange_completed":
         return this.#exchangeKey(event) ?? this.#exchangeEvent(event);
       case "ndjson_line":
+      case "grpc_headers":
+      case "grpc_message":
+      case "grpc_trailers":
       case "decoder_failed":
       case "observer_stopped":
         return this.#observed(event);

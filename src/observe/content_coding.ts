@@ -26,6 +26,38 @@ export interface ContentCodingLimits {
   readonly inflateBytes: number;
 }
 
+/**
+ * How much may come out of what was coded, by the ratio. What is compressed piece by piece in one message, as the
+ * messages of gRPC are, shares one of these: else each piece would have the free octets anew.
+ */
+export class RatioAllowance {
+  exceeded = false;
+  #codedBytes = 0;
+  #decodedBytes = 0;
+
+  constructor(private readonly ratio: number) {}
+
+  /** Coded octets that may be taken before the allowance grows; never 0. */
+  get blockRoom(): number {
+    return BLOCK_BYTES - this.#codedBytes % BLOCK_BYTES;
+  }
+
+  /** Decoded octets that may still come. */
+  get room(): number {
+    // By whole blocks, so that it does not matter how far into one the content has come.
+    const coded = Math.ceil(this.#codedBytes / BLOCK_BYTES) * BLOCK_BYTES;
+    return Math.max(RATIO_FREE_BYTES, this.ratio * coded) - this.#decodedBytes;
+  }
+
+  coded(bytes: number): void {
+    this.#codedBytes += bytes;
+  }
+
+  decoded(bytes: number): void {
+    this.#decodedBytes += bytes;
+  }
+}
+
 /** The codings of a message in the order in which they were applied; `identity` is none. */
 export type ReadCodings =
   | { readonly type: "codings"; readonly codings: readonly string[] }
@@ -56,26 +88,35 @@ export function codingsHeldBytes(codings: readonly string[], inflaters: Inflater
   return codings.reduce((sum, name) => sum + inflaters.heldBytes[CODINGS[name]!], BARREN_BYTES_MAX);
 }
 
-/** Decodes the content of one message. After the first error it takes no more. */
+/** Decodes the content of one message, or of a piece of it. After the first error it takes no more. */
 export class ContentDecoder {
   /** The decoders, the coding that was applied last first. */
   readonly #layers: Layer[];
   readonly #limits: ContentCodingLimits;
+  readonly #allowance: RatioAllowance;
   codedBytes = 0;
   decodedBytes = 0;
   /** What is wrong with the content, or which limit it went over. */
   error: string | null = null;
 
-  constructor(codings: readonly string[], inflaters: InflaterFactory, limits: ContentCodingLimits) {
+  constructor(
+    codings: readonly string[],
+    inflaters: InflaterFactory,
+    limits: ContentCodingLimits,
+    allowance = new RatioAllowance(limits.inflateRatio),
+  ) {
     this.#limits = limits;
+    this.#allowance = allowance;
     this.#layers = codings.toReversed().map((name) => new Layer(name, inflaters));
   }
 
   push(content: Uint8Array, deliver: (decoded: Uint8Array) => void): void {
     let start = 0;
     while (start < content.length && this.error === null) {
-      const end = Math.min(content.length, start + BLOCK_BYTES - this.codedBytes % BLOCK_BYTES);
+      const barrenRoom = this.codedBytes < BARREN_BYTES_MAX ? BARREN_BYTES_MAX - this.codedBytes : Infinity;
+      const end = Math.min(content.length, start + this.#allowance.blockRoom, start + barrenRoom);
       this.codedBytes += end - start;
+      this.#allowance.coded(end - start);
       this.#decode(0, content.subarray(start, end), deliver);
       start = end;
       if (this.codedBytes === BARREN_BYTES_MAX && this.decodedBytes === 0) {
@@ -107,16 +148,17 @@ export class ContentDecoder {
 
   #deliver(output: Uint8Array, deliver: (decoded: Uint8Array) => void): boolean {
     const { inflateBytes, inflateRatio } = this.#limits;
-    // By whole blocks, so that it does not matter how far into one the content has come.
-    const coded = Math.ceil(this.codedBytes / BLOCK_BYTES) * BLOCK_BYTES;
-    const byRatio = Math.max(RATIO_FREE_BYTES, inflateRatio * coded);
-    const taken = output.subarray(0, Math.min(inflateBytes, byRatio) - this.decodedBytes);
+    const taken = output.subarray(0, Math.min(inflateBytes - this.decodedBytes, this.#allowance.room));
     this.decodedBytes += taken.length;
+    this.#allowance.decoded(taken.length);
     if (taken.length > 0) deliver(taken);
     if (taken.length === output.length) return true;
-    this.error = this.decodedBytes >= inflateBytes
-      ? `more than ${inflateBytes} decoded octets (limits.inflate_bytes)`
-      : `more than ${inflateRatio} decoded octets for each coded one (limits.inflate_ratio)`;
+    if (this.decodedBytes >= inflateBytes) {
+      this.error = `more than ${inflateBytes} decoded octets (limits.inflate_bytes)`;
+    } else {
+      this.#allowance.exceeded = true;
+      this.error = `more than ${inflateRatio} decoded octets for each coded one (limits.inflate_ratio)`;
+    }
     return false;
   }
 }

@@ -8,13 +8,14 @@ import type { Instant } from "../core/instant.ts";
 import { type Field, listElements } from "../http/fields.ts";
 import { fieldValues, mediaTypeOf } from "../http/media_type.ts";
 import type { Decoded, MessageHead, MessageObservation, Observation } from "../http/observation.ts";
-import { codingsHeldBytes, ContentDecoder, readCodings } from "./content_coding.ts";
+import { codingsHeldBytes, ContentDecoder, RatioAllowance, readCodings } from "./content_coding.ts";
 import type { InflaterFactory } from "./inflate.ts";
 import type {
   MessageObserver,
   ObserveLimits,
   ObserverContext,
   ObserverDefinition,
+  PieceDecoder,
   Stage,
 } from "./observer.ts";
 
@@ -23,6 +24,8 @@ export interface ObserveConfig {
   readonly observers: readonly ObserverDefinition[];
   readonly limits: ObserveLimits;
   readonly inflaters: InflaterFactory;
+  /** Lower-case names of the fields whose values are not written. */
+  readonly redactHeaders: ReadonlySet<string>;
 }
 
 export interface FlowObservationOptions {
@@ -95,6 +98,9 @@ class ObservedMessage implements MessageObservation, ObserverContext {
   #observer: MessageObserver | null = null;
   #observerName = "";
   #held = 0;
+  /** What is decompressed piece by piece in this message, in all. */
+  #pieces: RatioAllowance | null = null;
+  readonly #pieceDecoders = new Set<PieceDecoder>();
 
   constructor(head: MessageHead, options: FlowObservationOptions, budget: Budget) {
     this.#head = head;
@@ -241,6 +247,10 @@ class ObservedMessage implements MessageObservation, ObserverContext {
     return this.#options.config.limits;
   }
 
+  get redactHeaders(): ReadonlySet<string> {
+    return this.#options.config.redactHeaders;
+  }
+
   get now(): Instant {
     return this.#options.now();
   }
@@ -265,8 +275,44 @@ class ObservedMessage implements MessageObservation, ObserverContext {
   }
 
   release(bytes: number): void {
+    // What one that was stopped had taken is given back already.
+    if (this.#observer === null) return;
     this.#held -= bytes;
     this.#budget.release(bytes);
+  }
+
+  openDecoder(codings: readonly string[]): PieceDecoder | null {
+    const { inflaters, limits } = this.#options.config;
+    const held = codingsHeldBytes(codings, inflaters);
+    if (!this.hold(held)) return null;
+    const allowance = this.#pieces ??= new RatioAllowance(limits.inflateRatio);
+    const content = new ContentDecoder(codings, inflaters, limits, allowance);
+    const open = this.#pieceDecoders;
+    const release = () => this.release(held);
+    const decoder: PieceDecoder = {
+      push: (coded, deliver) => content.push(coded, deliver),
+      end: () => content.end(),
+      close() {
+        if (!open.delete(this)) return;
+        content.close();
+        release();
+      },
+      get decodedBytes() {
+        return content.decodedBytes;
+      },
+      get error() {
+        return content.error;
+      },
+      get exhausted() {
+        return allowance.exceeded;
+      },
+    };
+    open.add(decoder);
+    return decoder;
+  }
+
+  report(stage: Stage, reason: string, attributes: Attributes = {}): void {
+    if (this.#observer !== null) this.#failed(stage, reason, attributes);
   }
 
   fail(stage: Stage, reason: string): void {
@@ -282,13 +328,14 @@ class ObservedMessage implements MessageObservation, ObserverContext {
   }
 
   #detach(): void {
+    for (const decoder of this.#pieceDecoders) decoder.close();
     this.#observer = null;
     this.#budget.release(this.#held);
     this.#held = 0;
   }
 
-  #failed(stage: Stage, reason: string): void {
-    this.emit("decoder_failed", { reason, stage });
+  #failed(stage: Stage, reason: string, attributes: Attributes = {}): void {
+    this.emit("decoder_failed", { ...attributes, reason, stage });
   }
 
   #stopped(observer: string, reason: string): void {

@@ -27,16 +27,39 @@ export interface ObserveLimits {
   readonly inflateBytes: number;
 }
 
+/** Takes codings off one piece of a message, within the limits of the whole. */
+export interface PieceDecoder {
+  push(coded: Uint8Array, deliver: (decoded: Uint8Array) => void): void;
+  /** The piece is over: tells by `error` whether all of it was there. */
+  end(): void;
+  /** Gives back what it took of the budget. Closing twice is harmless. */
+  close(): void;
+  readonly decodedBytes: number;
+  /** What is wrong with the piece, or which limit it went over. */
+  readonly error: string | null;
+  /** The message has used up its ratio: no further piece of it can be decoded. */
+  readonly exhausted: boolean;
+}
+
 /** What an observer is given. */
 export interface ObserverContext {
   readonly limits: ObserveLimits;
+  /** Lower-case names of the fields whose values are not written. */
+  readonly redactHeaders: ReadonlySet<string>;
   readonly now: Instant;
   /** Records an event of this message; `exchange_id` and the stream key are added, and `direction`. */
   emit(kind: EventKind, attributes: Attributes, protocol?: Protocol): void;
   /** Takes so many octets of the flow's budget. False: there is no room, and the observer is stopped. */
   hold(bytes: number): boolean;
   release(bytes: number): void;
-  /** Something at this stage makes no sense: it is recorded as `decoder_failed`, and the observer is stopped. */
+  /**
+   * A decoder for codings that `readCodings` knows, paid for from the flow's budget until it is closed. Null: there
+   * is no room, and the observer is stopped. One that is stopped has its decoders closed.
+   */
+  openDecoder(codings: readonly string[]): PieceDecoder | null;
+  /** Something at this stage makes no sense: it is recorded as `decoder_failed`, and the observer goes on. */
+  report(stage: Stage, reason: string, attributes?: Attributes): void;
+  /** As `report`, and the observer is stopped. */
   fail(stage: Stage, reason: string): void;
 }
 

@@ -2,7 +2,8 @@
  * The observers, in the order in which they are asked: the first that knows a message gets it. To add one,
  * write it, name it here, and give it a fixture; the tests and the simulator find it by this list.
  */
+import { GRPC } from "./grpc/observer.ts";
 import { NDJSON } from "./ndjson.ts";
 import type { ObserverDefinition } from "./observer.ts";
 
-export const OBSERVERS: readonly ObserverDefinition[] = [NDJSON];
+export const OBSERVERS: readonly ObserverDefinition[] = [GRPC, NDJSON];

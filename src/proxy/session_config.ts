@@ -43,6 +43,7 @@ export function sessionConfig(
   platform: SessionPlatform,
   decidesRequests = false,
 ): SessionConfig {
+  const redactHeaders = new Set(settings.capture.redactHeaders.map((name) => name.toLowerCase()));
   return {
     connectParseMode: settings.http.connectParseMode,
     limits: {
@@ -57,7 +58,7 @@ export function sessionConfig(
     http2Limits: http2Limits(settings),
     capture: {
       bodyBytes: settings.capture.bodyBytes,
-      redactHeaders: new Set(settings.capture.redactHeaders.map((name) => name.toLowerCase())),
+      redactHeaders,
     },
     maxFlows: settings.limits.maxFlows,
     connectMs: settings.timeouts.connectMs,
@@ -74,6 +75,7 @@ export function sessionConfig(
         inflateBytes: settings.limits.inflateBytes,
       },
       inflaters: platform.inflaters,
+      redactHeaders,
     },
     md5: platform.md5,
     sha256: platform.sha256,

@@ -156,6 +156,16 @@ function observed(exchangeId: number, direction: "request" | "response"): FlowEv
   const key = `h1:${exchangeId}`;
   return [
     flowEvent("ndjson_line", { bytes: 2, data: "{}", index: 0, ...of }, key),
+    flowEvent("grpc_headers", {
+      accept_encodings: ["gzip"],
+      content_subtype: null,
+      encoding: null,
+      method: "Get",
+      service: "items.Items",
+      ...of,
+    }, key),
+    flowEvent("grpc_message", { bytes: 2, compressed: false, data: "{}", index: 0, ...of }, key),
+    flowEvent("grpc_trailers", { grpc_status: 0, grpc_status_name: "OK", ...of }, key),
     flowEvent("decoder_failed", { reason: "not gzip", stage: "content_coding", ...of }, key),
     flowEvent("observer_stopped", { observer: "ndjson", reason: "limit", ...of }, key),
   ];

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import type { FlowEvent, LoggedEvent } from "../../src/core/event.ts";
+import type { Attributes, FlowEvent, LoggedEvent } from "../../src/core/event.ts";
 import { formatBytes, formatDuration, ReadableLines } from "../../src/log/readable.ts";
 import {
   chunk,
@@ -37,7 +37,7 @@ function showFlow(...events: FlowEvent[]): string[] {
 Deno.test("ReadableLines gives one aligned line for each exchange and for each flow without one", () => {
   assertEquals(show(goodLog().lines), [
     "0.000s  CONNECT    -   2.0 KiB    3.0 s  api.example.com:443  (blocked: rule r1)",
-    "0.000s  POST     200    32 KiB   2.5 ms  https://api.example.com/v1/items?x=1  (sent 16 KiB)",
+    "0.000s  gRPC     200    32 KiB   2.5 ms  https://api.example.com/v1/items?x=1  (sent 16 KiB: grpc 0 OK)",
     "0.000s  GET      204       0 B   2.5 ms  https://api.example.com/v1/items?x=1",
     "0.000s  ?        400*      0 B   2.5 ms  api.example.com:443  (protocol_error)",
     "0.000s  CONNECT    -   2.0 KiB    3.0 s  [::1]:443  (sent 500 B)",
@@ -57,6 +57,27 @@ Deno.test("ReadableLines calls a tunnel one and says why a flow or exchange fail
     showFlow(requestHeaders(1), completed(1, { error_detail: "server said no", outcome: "server_aborted" })),
     ["0.000s  GET        -       0 B   2.5 ms  https://api.example.com/v1/items?x=1  (server_aborted: server said no)"],
   );
+});
+
+Deno.test("ReadableLines shows a gRPC call as one, with its own status beside that of HTTP", () => {
+  const call = (trailers: Attributes) => {
+    const of = { direction: "response", exchange_id: 1 };
+    return showFlow(
+      requestHeaders(1, { method: "POST", target: "/items.Items/Get" }),
+      flowEvent("grpc_headers", { ...of, direction: "request" }, "h1:1"),
+      responseHeaders(1, 200),
+      flowEvent("grpc_headers", of, "h1:1"),
+      flowEvent("grpc_trailers", { ...trailers, ...of }, "h1:1"),
+      completed(1),
+    );
+  };
+  const line = "0.000s  gRPC     200       0 B   2.5 ms  https://api.example.com/items.Items/Get";
+  assertEquals(call({ grpc_status: 0, grpc_status_name: "OK" }), [`${line}  (grpc 0 OK)`]);
+  assertEquals(call({ grpc_status: 5, grpc_status_name: "NOT_FOUND", grpc_message: "no item\n7" }), [
+    `${line}  (grpc 5 NOT_FOUND: no item\\x0a7)`,
+  ]);
+  assertEquals(call({ grpc_status: 99, grpc_status_name: null }), [`${line}  (grpc 99)`]);
+  assertEquals(call({ grpc_status: null }), [`${line}  (no grpc status)`]);
 });
 
 Deno.test("ReadableLines is silent about a connection that said nothing and the end of a flow that was shown", () => {

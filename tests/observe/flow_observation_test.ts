@@ -152,7 +152,7 @@ Deno.test("FlowObservation: a message without content opens no decoder and says 
 
 Deno.test("FlowObservation: a message with nothing to look into costs nothing", () => {
   const observation = new FlowObservation({
-    config: { observers: OBSERVERS, limits: LIMITS, inflaters: INFLATERS },
+    config: { observers: OBSERVERS, limits: LIMITS, inflaters: INFLATERS, redactHeaders: new Set() },
     record: () => {},
     now: () => 0,
   });

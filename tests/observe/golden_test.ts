@@ -1,8 +1,8 @@
 /**
  * Replays the fixtures of every observer in the registry: `request` and `response` blocks with the content of
  * a message. `type=` is its content-type, `coding=gzip` compresses the content first, `cut` ends it too early,
- * `path=`, `field=NAME:VALUE`, `trailer=NAME:VALUE` and `request-field=NAME:VALUE` are what they say (one of each),
- * `captureBytes=` and the like change a limit.
+ * `path=`, `status=`, `field=NAME:VALUE`, `trailer=NAME:VALUE` and `request-field=NAME:VALUE` are what they say
+ * (several fields are separated by `|`), `redact=` names a field, `captureBytes=` and the like change a limit.
  */
 import zlib from "node:zlib";
 import type { FlowEvent } from "../../src/core/event.ts";
@@ -12,10 +12,11 @@ import { type GoldenInput, type GoldenRun, testGolden } from "../support/golden.
 import { LIMITS, observe } from "./observed.ts";
 
 function run({ kind, options }: GoldenInput, reads: readonly Uint8Array[]): GoldenRun {
-  const field = (name: string): Field[] => {
-    const [, fieldName, value] = /^([^:]+):(.*)$/.exec(options.get(name) ?? "") ?? [];
-    return fieldName === undefined ? [] : [[fieldName, value!.replaceAll("%20", " ")]];
-  };
+  const field = (name: string): Field[] =>
+    (options.get(name) ?? "").split("|").flatMap((field): Field[] => {
+      const [, fieldName, value] = /^([^:]+):(.*)$/.exec(field) ?? [];
+      return fieldName === undefined ? [] : [[fieldName, value!.replaceAll("%20", " ")]];
+    });
   const type = options.get("type");
   const coding = options.get("coding");
   const cut = options.has("cut");
@@ -29,6 +30,8 @@ function run({ kind, options }: GoldenInput, reads: readonly Uint8Array[]): Gold
     ],
     requestFields: field("request-field"),
     target: options.get("path") ?? "/",
+    status: Number(options.get("status") ?? 200),
+    redactHeaders: options.has("redact") ? [options.get("redact")!] : [],
     trailers: field("trailer"),
     cut,
     limits: Object.fromEntries(

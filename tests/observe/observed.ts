@@ -24,6 +24,9 @@ export interface ObservedMessageOptions {
   /** The message ends before its end. */
   readonly cut?: boolean;
   readonly limits?: Partial<ObserveLimits>;
+  /** Of the response. */
+  readonly status?: number;
+  readonly redactHeaders?: readonly string[];
   readonly observers?: readonly ObserverDefinition[];
 }
 
@@ -39,8 +42,9 @@ export function observe(reads: readonly Uint8Array[], options: ObservedMessageOp
   const events: FlowEvent[] = [];
   const record = (event: FlowEvent) => void events.push(event);
   const limits = { ...LIMITS, ...options.limits };
+  const redactHeaders = new Set(options.redactHeaders ?? []);
   const observation = new FlowObservation({
-    config: { observers: options.observers ?? OBSERVERS, limits, inflaters: INFLATERS },
+    config: { observers: options.observers ?? OBSERVERS, limits, inflaters: INFLATERS, redactHeaders },
     record,
     now: () => 0,
   });
@@ -48,7 +52,7 @@ export function observe(reads: readonly Uint8Array[], options: ObservedMessageOp
   const recorder = new ExchangeRecorder(1, {
     protocol,
     streamKey: protocol === "http1" ? "h1:1" : "h2:1",
-    capture: { bodyBytes: limits.captureBytes, redactHeaders: new Set() },
+    capture: { bodyBytes: limits.captureBytes, redactHeaders },
     observation,
     record,
     now: 0,
@@ -66,7 +70,12 @@ export function observe(reads: readonly Uint8Array[], options: ObservedMessageOp
   });
   if (!request) {
     recorder.requestFinished();
-    recorder.responseHead({ status: 200, version, fields: options.fields ?? [], headBytes: 1 }, 0);
+    recorder.responseHead({
+      status: options.status ?? 200,
+      version,
+      fields: options.fields ?? [],
+      headBytes: 1,
+    }, 0);
   }
   let heldBytesMax = 0;
   for (const read of reads) {

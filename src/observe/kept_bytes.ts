@@ -1,0 +1,62 @@
+/**
+ * The first octets of something that comes in pieces, taken from the flow's budget before they are kept. What is
+ * taken depends on how much has come, never on the pieces: `reserve` is called for everything, also for what
+ * lies in one piece and need not be kept.
+ */
+import type { ObserverContext } from "./observer.ts";
+
+const NOTHING = new Uint8Array(0);
+/** What is reserved grows from here, twofold. */
+const FIRST_BYTES = 256;
+
+export class KeptBytes {
+  length = 0;
+  #bytes = NOTHING;
+  #reserved = 0;
+
+  constructor(
+    private readonly budget: Pick<ObserverContext, "hold" | "release">,
+    private readonly bytesMax: number,
+  ) {}
+
+  /** What is kept, valid until the next call. */
+  get view(): Uint8Array {
+    return this.#bytes.subarray(0, this.length);
+  }
+
+  /** Takes what is needed for so many octets in all, as far as they would be kept. False: there is no room. */
+  reserve(bytes: number): boolean {
+    const size = this.#sizeFor(bytes);
+    if (size <= this.#reserved) return true;
+    if (!this.budget.hold(size - this.#reserved)) return false;
+    this.#reserved = size;
+    return true;
+  }
+
+  keep(part: Uint8Array): void {
+    const taken = part.subarray(0, this.bytesMax - this.length);
+    if (this.length + taken.length > this.#bytes.length) {
+      const grown = new Uint8Array(this.#sizeFor(this.length + taken.length));
+      grown.set(this.view);
+      this.#bytes = grown;
+    }
+    this.#bytes.set(taken, this.length);
+    this.length += taken.length;
+  }
+
+  /** Keeps nothing any more, and gives back what it took. */
+  clear(): void {
+    this.budget.release(this.#reserved);
+    this.#reserved = 0;
+    this.#bytes = NOTHING;
+    this.length = 0;
+  }
+
+  #sizeFor(bytes: number): number {
+    const needed = Math.min(bytes, this.bytesMax);
+    if (needed === 0) return 0;
+    let size = FIRST_BYTES;
+    while (size < needed) size *= 2;
+    return Math.min(size, this.bytesMax);
+  }
+}

@@ -1,0 +1,48 @@
+import { assert, assertEquals } from "@std/assert";
+import fc from "fast-check";
+import { KeptBytes } from "../../src/observe/kept_bytes.ts";
+import { cutInto } from "../support/golden.ts";
+
+/** A budget that says how much is held. */
+function budget(max = Infinity) {
+  return {
+    held: 0,
+    hold(bytes: number): boolean {
+      if (this.held + bytes > max) return false;
+      this.held += bytes;
+      return true;
+    },
+    release(bytes: number): void {
+      this.held -= bytes;
+    },
+  };
+}
+
+Deno.test("KeptBytes keeps the first octets, holds as much for any cut, and gives all back", () => {
+  const bytes = fc.uint8Array({ maxLength: 2000 });
+  fc.assert(
+    fc.property(bytes, fc.nat(1500), fc.integer({ min: 1, max: 700 }), (bytes, bytesMax, size) => {
+      const holder = budget();
+      const kept = new KeptBytes(holder, bytesMax);
+      let all = 0;
+      for (const part of cutInto(bytes, size)) {
+        assert(kept.reserve(all += part.length));
+        kept.keep(part);
+      }
+      assertEquals(kept.view, bytes.subarray(0, bytesMax));
+      const uncut = budget();
+      new KeptBytes(uncut, bytesMax).reserve(bytes.length);
+      assertEquals(holder.held, uncut.held);
+      assert(holder.held <= Math.max(256, 2 * bytes.length) && holder.held <= bytesMax);
+      kept.clear();
+      assertEquals([holder.held, kept.length, kept.view.length], [0, 0, 0]);
+    }),
+  );
+});
+
+Deno.test("KeptBytes is refused what the budget has not, and what it had stays held", () => {
+  const holder = budget(600);
+  const kept = new KeptBytes(holder, 10_000);
+  assertEquals([kept.reserve(256), kept.reserve(512), kept.reserve(513)], [true, true, false]);
+  assertEquals(holder.held, 512);
+});
