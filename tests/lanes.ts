@@ -103,7 +103,7 @@ export const LANES: readonly Lane[] = [
   {
     ...TOOL_LANE,
     name: "nginx",
-    protocols: ["connect", "tls", "http1"],
+    protocols: ["connect", "tls", "http1", "http2"],
     tools: ["curl", "nginx"],
     files: ["tests/conformance/tool_nginx_test.ts"],
   },

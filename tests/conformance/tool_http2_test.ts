@@ -223,3 +223,22 @@ Deno.test("curl that leaves in the middle of a body ends its stream, and the log
   const [completed] = completions(await flowOf("/bytes/3000000?leave"));
   assertEquals(completed?.outcome, "client_aborted");
 });
+
+Deno.test("a stream under way when the proxy is stopped finishes, whole, within timeouts.drain", async () => {
+  await using stopped = await ProxyProcess.start("http2-stopped", {
+    config: `[tls]\nupstream_ca_bundle = ${JSON.stringify(`${folder}/root.pem`)}\n`,
+  });
+  // Two seconds at that rate, of the five that draining may take.
+  const asked = curlThrough(stopped, ["--http2", "--limit-rate", "2M", `${secure}/bytes/4000000`]);
+  await stopped.eventually("the response", ({ kind }) => kind === "response_headers");
+  await stopped.stop();
+  const { code, stdoutBytes } = await asked;
+  assertEquals([code, stdoutBytes.length, sha256Hex(stdoutBytes)], [
+    0,
+    4_000_000,
+    sha256Hex(patternBytes(4_000_000)),
+  ]);
+  const events = await stopped.events();
+  assertEquals(completions(events).map(({ outcome }) => outcome), ["complete"]);
+  assertEquals(events.at(-1)?.attributes.reason_code, "shutdown");
+});

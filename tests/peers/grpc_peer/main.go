@@ -1,6 +1,6 @@
 // The gRPC peer of the lanes: grpc-go's own interoperability service as a server, and its cases as a client.
 //
-//	grpc_peer serve --cert FILE --key FILE     says "listening PORT", serves TLS until it is killed
+//	grpc_peer serve --cert FILE --key FILE [--age TIME]     says "listening PORT", serves TLS until it is killed
 //	grpc_peer list                             names each case
 //	grpc_peer call --address HOST:PORT --ca FILE CASE...
 //
@@ -25,6 +25,7 @@ import (
 	"google.golang.org/grpc/encoding/gzip"
 	"google.golang.org/grpc/interop"
 	pb "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
 )
@@ -168,6 +169,7 @@ func serve(args []string) error {
 	flags := flag.NewFlagSet("serve", flag.ExitOnError)
 	cert := flags.String("cert", "", "the certificate chain, PEM")
 	key := flags.String("key", "", "its private key, PEM")
+	age := flags.Duration("age", 0, "end each connection by GOAWAY after that time; 0 for never")
 	_ = flags.Parse(args)
 	creds, err := credentials.NewServerTLSFromFile(*cert, *key)
 	if err != nil {
@@ -177,7 +179,8 @@ func serve(args []string) error {
 	if err != nil {
 		return err
 	}
-	server := grpc.NewServer(grpc.Creds(creds), grpc.MaxRecvMsgSize(messageBytesMax))
+	server := grpc.NewServer(grpc.Creds(creds), grpc.MaxRecvMsgSize(messageBytesMax),
+		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: *age}))
 	pb.RegisterTestServiceServer(server, interop.NewTestServer())
 	reflection.Register(server)
 	fmt.Println("listening", listener.Addr().(*net.TCPAddr).Port)
