@@ -529,7 +529,7 @@ export class Http1Relay {
 
   /** Goes on with what was held, and with an end that came after it. */
   #pump(): void {
-    if (this.#held.length === 0) return;
+    if (this.#finished || this.#held.length === 0) return;
     const held = this.#held;
     this.#held = NOTHING;
     this.#host.resume("client");

@@ -159,6 +159,7 @@ export class Http2Relay {
       client.withhold();
       this.#error(client, error, opening.block.raw.length);
     }
+    if (this.#finished) return;
     if (held.length > 0) {
       this.#host.resume("client");
       this.#read(client, held);

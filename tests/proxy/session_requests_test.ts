@@ -96,6 +96,18 @@ playbook(
   },
 );
 
+playbook(
+  "a refused request with a body that has been read ahead is let go of with its connection",
+  (play) => {
+    observed(play)
+      .receives("client", "POST /no HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\nhello")
+      .expects(asked("/no", "POST")).expectsPaused("client")
+      .decides("block")
+      .expects(DECIDED_BLOCK, record("request_headers"), BLOCKED, answer(403, "blocked"), closes("blocked"))
+      .expectsPaused("client");
+  },
+);
+
 playbook("a refused HEAD gets no body", (play) => {
   observed(play)
     .receives("client", "HEAD /no HTTP/1.1\r\nHost: a.test\r\n\r\n").expects(asked("/no", "HEAD"))
