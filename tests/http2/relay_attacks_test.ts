@@ -3,279 +3,52 @@
  * at one more the connection ends with ENHANCE_YOUR_CALM or the RFC's own code, and nothing is piled up.
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import type { Side } from "../../src/core/side.ts";
-import { encodeData, encodeHeaders, encodePingAck, encodeRstStream } from "../../src/http2/frame_writer.ts";
-import { encodeSettings, encodeSettingsAck, encodeWindowUpdate } from "../../src/http2/frame_writer.ts";
-import { frame, join, padded, T, uint32 } from "./frame_builder.ts";
-import { integer, string } from "./hpack_peer.ts";
-import { FLOODS } from "./limits.ts";
-import { block, RelayWorld, request, response, text, type WorldOptions } from "./relay_world.ts";
+import { FLOOD_BUDGETS } from "../../src/http2/flood_guard.ts";
+import {
+  encodeData,
+  encodeHeaders,
+  encodePingAck,
+  encodeSettings,
+  encodeWindowUpdate,
+} from "../../src/http2/frame_writer.ts";
+import { ATTACKS, type AttackStage } from "../support/http2_attacks.ts";
+import { frame, join, T } from "./frame_builder.ts";
+import { integer } from "./hpack_peer.ts";
+import { LIMITS } from "./limits.ts";
+import { block, request, response } from "./messages.ts";
+import { RelayWorld, text } from "./relay_world.ts";
 
 const HEAD = block({ ":method": "GET", ":scheme": "https", ":path": "/", ":authority": "a.test" });
 const NOTHING = new Uint8Array(0);
-const POST = { ":method": "POST" };
+const FLOOD_SETTINGS = Object.values(FLOOD_BUDGETS).map(({ setting }) => setting);
 
-interface Attack {
-  readonly name: string;
-  readonly by: Side;
-  readonly options?: WorldOptions;
-  /** Before the first round. */
-  readonly before?: (world: RelayWorld) => void;
-  /** One frame or exchange of the attack; `stream` is a number that is new in each round. */
-  readonly round: (world: RelayWorld, stream: number) => void;
-  /** Rounds that are let pass. */
-  readonly allowed: number;
-  readonly setting: string;
-}
-
-const half = (stream: number) => (world: RelayWorld, ...frames: Uint8Array[]) =>
-  world.client(request(stream, POST, false), ...frames);
-
-/** Requests that end with a reset that the proxy is provoked into. */
-const provoked = (name: string, provoke: (stream: number) => Uint8Array): Attack => ({
-  name: `a client provokes resets (made-you-reset): ${name}`,
-  by: "client",
-  round: (world, stream) => void half(stream)(world, provoke(stream)),
-  allowed: FLOODS.maxProvokedResets,
-  setting: "http.http2_max_provoked_resets",
-});
-
-const ATTACKS: readonly Attack[] = [
-  {
-    name: "a client cancels what it asks at once (rapid reset)",
-    by: "client",
-    round: (world, stream) => void world.client(request(stream), encodeRstStream(stream, "CANCEL")),
-    allowed: FLOODS.maxResets,
-    setting: "http.http2_max_resets",
-  },
-  {
-    name: "a server resets what it is asked at once",
-    by: "server",
-    round: (world, stream) =>
-      void world.client(request(stream)).server(encodeRstStream(stream, "REFUSED_STREAM")),
-    allowed: FLOODS.maxResets,
-    setting: "http.http2_max_resets",
-  },
-  {
-    name: "a client resets one stream again and again",
-    by: "client",
-    before: (world) => void world.client(request(9001)),
-    round: (world) => void world.client(encodeRstStream(9001, "CANCEL")),
-    allowed: FLOODS.maxResets,
-    setting: "http.http2_max_resets",
-  },
-  {
-    name: "a client provokes resets of the server (made-you-reset behind the proxy)",
-    by: "client",
-    round: (world, stream) =>
-      void world.client(request(stream, POST, false)).server(encodeRstStream(stream, "PROTOCOL_ERROR")),
-    allowed: FLOODS.maxProvokedResets,
-    setting: "http.http2_max_provoked_resets",
-  },
-  provoked("WINDOW_UPDATE of 0", (stream) => frame(T.WINDOW_UPDATE, 0, stream, uint32(0))),
-  provoked("a window that overflows", (stream) => encodeWindowUpdate(stream, 0x7fff_ffff)),
-  provoked("PRIORITY of a wrong length", (stream) => frame(T.PRIORITY, 0, stream, [0, 0, 0])),
-  provoked("HEADERS twice", (stream) => encodeHeaders(stream, HEAD, { endStream: false })),
-  provoked(
-    "trailers with a pseudo-header field",
-    (stream) => encodeHeaders(stream, HEAD, { endStream: true }),
-  ),
-  provoked(
-    "DATA after the end",
-    (stream) => join(encodeData(stream, NOTHING, true), encodeData(stream, text("x"), true)),
-  ),
-  provoked(
-    "HEADERS after the end",
-    (stream) =>
-      join(encodeData(stream, NOTHING, true), encodeHeaders(stream, block({ x: "y" }), { endStream: true })),
-  ),
-  provoked(
-    "trailers with CR in a value",
-    (stream) => encodeHeaders(stream, block({ x: "a\rb" }), { endStream: true }),
-  ),
-  {
-    name: "a client provokes resets (made-you-reset): content that is not what it declared",
-    by: "client",
-    round: (world, stream) =>
-      void world.client(
-        request(stream, { ...POST, "content-length": "3" }, false),
-        encodeData(stream, text("four"), true),
-      ),
-    allowed: FLOODS.maxProvokedResets,
-    setting: "http.http2_max_provoked_resets",
-  },
-  {
-    name: "a client provokes resets (made-you-reset): a head that declares content it does not have",
-    by: "client",
-    round: (world, stream) => void world.client(request(stream, { "content-length": "3" })),
-    allowed: FLOODS.maxProvokedResets,
-    setting: "http.http2_max_provoked_resets",
-  },
-  {
-    name: "a client sends header blocks of thousands of tiny indexed fields",
-    by: "client",
-    round: (world, stream) =>
-      void world.client(encodeHeaders(stream, new Uint8Array(16_000).fill(0x82), { endStream: true })),
-    allowed: FLOODS.maxProvokedResets,
-    setting: "http.http2_max_provoked_resets",
-  },
-  {
-    name: "a client names one large table entry thousands of times (HPACK bomb)",
-    by: "client",
-    before: (world) =>
-      void world.client(
-        encodeHeaders(
-          9001,
-          join(HEAD, Uint8Array.from([0x40, ...string("x", false), ...string("y".repeat(3000), false)])),
-          {
-            endStream: true,
-          },
-        ),
-      ),
-    round: (world, stream) =>
-      void world.client(
-        encodeHeaders(stream, join(HEAD, new Uint8Array(10_000).fill(0xbe)), { endStream: true }),
-      ),
-    allowed: FLOODS.maxProvokedResets,
-    setting: "http.http2_max_provoked_resets",
-  },
-  {
-    name: "a server answers with header blocks over the limit",
-    by: "server",
-    round: (world, stream) =>
-      void world.client(request(stream)).server(response(stream, 200, true, { x: "y".repeat(5000) })),
-    allowed: FLOODS.maxProvokedResets,
-    setting: "http.http2_max_provoked_resets",
-  },
-  {
-    name: "a client sends PING for ever",
-    by: "client",
-    round: (world) => void world.client(frame(T.PING, 0, 0, new Array(8).fill(1))),
-    allowed: FLOODS.maxPings,
-    setting: "http.http2_max_pings",
-  },
-  {
-    name: "a server acknowledges PING that nobody sent",
-    by: "server",
-    round: (world) => void world.server(encodePingAck(new Uint8Array(8))),
-    allowed: FLOODS.maxPings,
-    setting: "http.http2_max_pings",
-  },
-  {
-    name: "a client sends SETTINGS for ever, which are acknowledged",
-    by: "client",
-    round: (world) => void world.client(encodeSettings([[4, 1000]])).server(encodeSettingsAck()),
-    // It has sent its first already.
-    allowed: FLOODS.maxSettings - 1,
-    setting: "http.http2_max_settings",
-  },
-  {
-    name: "a server acknowledges SETTINGS that nobody sent",
-    by: "server",
-    round: (world) => void world.server(encodeSettingsAck()),
-    allowed: FLOODS.maxSettings - 1,
-    setting: "http.http2_max_settings",
-  },
-  {
-    name: "a server says GOAWAY for ever",
-    by: "server",
-    round: (world) => void world.server(frame(T.GOAWAY, 0, 0, [...uint32(0x7fff_ffff), ...uint32(0)])),
-    allowed: FLOODS.maxSettings - 1,
-    setting: "http.http2_max_settings",
-  },
-  {
-    name: "a client sends PRIORITY for ever",
-    by: "client",
-    round: (world, stream) => void world.client(frame(T.PRIORITY, 0, stream, [0, 0, 0, 0, 16])),
-    allowed: FLOODS.maxPriorities,
-    setting: "http.http2_max_priorities",
-  },
-  {
-    name: "a client sends PRIORITY_UPDATE for ever",
-    by: "client",
-    round: (world, stream) => void world.client(frame(0x10, 0, 0, [...uint32(stream), 0x75])),
-    allowed: FLOODS.maxPriorities,
-    setting: "http.http2_max_priorities",
-  },
-  {
-    name: "a client sends DATA without content for ever",
-    by: "client",
-    before: (world) => void world.client(request(9001, POST, false)),
-    round: (world) => void world.client(encodeData(9001, NOTHING, false)),
-    allowed: FLOODS.maxEmptyFrames,
-    setting: "http.http2_max_empty_frames",
-  },
-  {
-    name: "a server sends DATA of padding alone for ever",
-    by: "server",
-    before: (world) => void world.client(request(9001)).server(response(9001, 200, false)),
-    round: (world) => void world.server(frame(T.DATA, 8, 9001, padded([], 20))),
-    allowed: FLOODS.maxEmptyFrames,
-    setting: "http.http2_max_empty_frames",
-  },
-  {
-    name: "a client sends WINDOW_UPDATE for ever",
-    by: "client",
-    round: (world) => void world.client(encodeWindowUpdate(0, 1)),
-    allowed: FLOODS.maxWindowUpdates,
-    setting: "http.http2_max_window_updates",
-  },
-  {
-    name: "a server promises streams for ever",
-    by: "server",
-    before: (world) => void world.client(request(9001)),
-    round: (world, stream) =>
-      void world.server(frame(T.PUSH_PROMISE, 4, 9001, [...uint32(stream + 1), ...HEAD])),
-    options: { limits: { maxStreams: 5 } },
-    // Four beside the one that was asked for, then each one that is refused.
-    allowed: 4 + FLOODS.maxProvokedResets,
-    setting: "http.http2_max_provoked_resets",
-  },
-];
-
-for (const { name, by, options, before, round, allowed, setting } of ATTACKS) {
-  Deno.test(`${name}: ${allowed} times pass, one more ends the connection`, () => {
-    const world = new RelayWorld(options);
-    before?.(world);
-    for (let count = 0; count < allowed; count++) round(world, 2 * count + 1);
+for (const { name, by, serverSettings, before, round, allowed: allowedOf, setting, code, earns } of ATTACKS) {
+  const allowed = allowedOf(LIMITS);
+  Deno.test(`${name}: ${allowed} times pass, one more ends the connection`, async () => {
+    const world = new RelayWorld(serverSettings === undefined ? {} : { serverSettings });
+    const stage: AttackStage = {
+      say: (side, ...frames) => void world.by(side, ...frames),
+      reaches: async () => {},
+    };
+    await before?.(stage);
+    for (let count = 0; count < allowed; count++) await round(stage, 2 * count + 1);
     assertEquals(world.finished, null, world.finished?.detail);
-    if (before === undefined) world.client(request(8001)).server(response(8001, 204, true));
-    // The exchange of a good client beside it is complete, and may have earned the attacker some frames.
-    const earned = /max_pings|max_window_updates/.test(setting);
-    for (let extra = 0; extra <= (earned ? 20 : 0); extra++) round(world, 8003 + 2 * extra);
-    assertEquals(world.finished?.reason, "limit_exceeded");
-    const detail = world.finished?.detail ?? "";
-    assertStringIncludes(detail, `the ${by} sent more than`);
-    assertStringIncludes(detail, `(${setting} = `);
-    for (const side of ["client", "server"] as const) {
-      assert(world.told(side).at(-1)!.endsWith(" ENHANCE_YOUR_CALM"), `${side}: ${world.told(side).at(-1)}`);
+    // A good client's exchange beside it is complete, and may have earned the attacker some frames.
+    const free = before === undefined;
+    if (free) world.client(request(8001)).server(response(8001, 204, true));
+    for (let extra = 0; extra <= (earns ? 20 : 0); extra++) await round(stage, 8003 + 2 * extra);
+    assertEquals(world.finished?.reason, code === "ENHANCE_YOUR_CALM" ? "limit_exceeded" : "protocol_error");
+    if (setting !== null) assertStringIncludes(world.finished?.detail ?? "", setting);
+    if (FLOOD_SETTINGS.includes(setting ?? "")) {
+      assertStringIncludes(world.finished?.detail ?? "", `the ${by} sent more than`);
     }
-    if (before === undefined) assert(JSON.stringify(world.outcomes()).includes('["h2:8001","complete"]'));
-    assert(world.heldBytesMax < 65_536, `${world.heldBytesMax} bytes were held`);
+    for (const side of ["client", "server"] as const) {
+      assert(world.told(side).at(-1)!.endsWith(` ${code}`), `${side}: ${world.told(side).at(-1)}`);
+    }
+    if (free) assert(JSON.stringify(world.outcomes()).includes('["h2:8001","complete"]'));
+    assert(world.heldBytesMax < 100_000, `${world.heldBytesMax} bytes were held`);
   });
 }
-
-Deno.test("CONTINUATION in any number and of any size ends within its bounds, never decoded, held bytes released", () => {
-  const opening = frame(T.HEADERS, 1, 1, HEAD);
-  const floods: [string, (world: RelayWorld) => void, string][] = [
-    ["empty", (world) => void world.client(frame(T.CONTINUATION, 0, 1)), "http.http2_max_continuations"],
-    [
-      "large",
-      (world) => void world.client(frame(T.CONTINUATION, 0, 1, new Array(16_000).fill(0x82))),
-      "http.http2_max_header_list_size",
-    ],
-  ];
-  for (const [name, more, setting] of floods) {
-    const world = new RelayWorld();
-    world.client(opening);
-    for (let count = 0; count < 100 && world.finished === null; count++) more(world);
-    assertEquals(world.finished?.reason, "limit_exceeded", name);
-    assertStringIncludes(world.finished?.detail ?? "", setting);
-    assertEquals(world.told("client"), ["GOAWAY 0 ENHANCE_YOUR_CALM"]);
-    assertEquals(world.told("server"), ["GOAWAY 0 ENHANCE_YOUR_CALM"], "nothing of the block went on");
-    assert(world.heldBytesMax < 2 * 65_536, `${world.heldBytesMax} bytes were held`);
-  }
-});
 
 Deno.test("a field block that drips in is given timeouts.head from its own beginning, others are not hurt by it", () => {
   const world = new RelayWorld({ limits: { idleMs: 5000 } });

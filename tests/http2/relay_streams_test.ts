@@ -9,7 +9,8 @@ import {
   encodeWindowUpdate,
 } from "../../src/http2/frame_writer.ts";
 import { frame, join, T, uint32 } from "./frame_builder.ts";
-import { block, RelayWorld, request, response, text } from "./relay_world.ts";
+import { block, request, response } from "./messages.ts";
+import { RelayWorld, text } from "./relay_world.ts";
 
 const HEAD = block({ ":method": "GET", ":scheme": "https", ":path": "/pushed", ":authority": "a.test" });
 const NOTHING = new Uint8Array(0);

@@ -5,42 +5,16 @@ import { NANOSECONDS_PER_MILLISECOND } from "../../src/core/instant.ts";
 import type { Timer } from "../../src/core/session.ts";
 import { opposite, type Side } from "../../src/core/side.ts";
 import { NO_OBSERVATION } from "../../src/http/observation.ts";
-import { errorCodeName } from "../../src/http2/errors.ts";
-import { FrameReader } from "../../src/http2/frame_reader.ts";
-import { encodeHeaders, encodeSettings, encodeSettingsAck } from "../../src/http2/frame_writer.ts";
-import { CLIENT_PREFACE, frameName } from "../../src/http2/frames.ts";
-import { HeaderBlockAssembler, isBlockFrame } from "../../src/http2/header_block.ts";
-import { HpackDecoder } from "../../src/http2/hpack_decoder.ts";
-import { encodeFieldBlock } from "../../src/http2/hpack_encoder.ts";
+import { encodeSettings, encodeSettingsAck } from "../../src/http2/frame_writer.ts";
+import { CLIENT_PREFACE } from "../../src/http2/frames.ts";
 import type { Http2Limits } from "../../src/http2/limits.ts";
 import { Http2Relay } from "../../src/http2/relay.ts";
 import type { Setting } from "../../src/http2/settings.ts";
+import { Http2Ear } from "../support/http2_ear.ts";
 import { join } from "./frame_builder.ts";
 import { LIMITS } from "./limits.ts";
 
 export const text = (value: string) => new TextEncoder().encode(value);
-
-export function block(fields: Record<string, string>): Uint8Array {
-  return encodeFieldBlock(Object.entries(fields).map((field) => ({ field, neverIndexed: false })));
-}
-
-export function request(
-  streamId: number,
-  fields: Record<string, string> = {},
-  endStream = true,
-): Uint8Array {
-  const head = { ":method": "GET", ":scheme": "https", ":path": "/", ":authority": "a.test", ...fields };
-  return encodeHeaders(streamId, block(head), { endStream });
-}
-
-export function response(
-  streamId: number,
-  status: number,
-  endStream: boolean,
-  fields: Record<string, string> = {},
-): Uint8Array {
-  return encodeHeaders(streamId, block({ ":status": String(status), ...fields }), { endStream });
-}
 
 export interface WorldOptions {
   readonly limits?: Partial<Http2Limits>;
@@ -134,49 +108,11 @@ export class RelayWorld {
   /** What a side was told: each frame in a few words, as it understands it with a decoder of its own. */
   told(side: Side): string[] {
     const by = opposite(side);
-    const reader = new FrameReader({ by, maxHeldBytes: 1 << 20 });
-    const decoder = new HpackDecoder(by, {
-      maxHeaderListSize: 1 << 20,
-      maxHeaderFields: 1 << 16,
-      maxTableBytes: 1 << 20,
-    });
-    const assembler = new HeaderBlockAssembler(by, { maxBlockBytes: 1 << 20, maxContinuations: 1 << 16 });
-    const bytes = join(by === "client" ? CLIENT_PREFACE : text(""), encodeSettings([]), ...this.#sent[side]);
+    const ear = new Http2Ear(by);
     const said: string[] = [];
-    let settingsSeen = false;
-    for (let offset = 0;;) {
-      const event = reader.read(bytes, offset);
-      if (event.type === "more") return said;
-      if (event.type === "error" || event.type === "stream_error") throw new Error(JSON.stringify(event));
-      offset = event.next;
-      if (event.type === "preface") continue;
-      if (event.type === "piece") {
-        const { type, streamId } = event.header;
-        said.push(`${frameName(type)} ${streamId} ${event.content.length}`);
-        continue;
-      }
-      const { frame } = event;
-      if (isBlockFrame(frame)) {
-        const whole = assembler.push(frame, event.raw);
-        if (whole === null) continue;
-        if (whole.type === "error") throw new Error(JSON.stringify(whole));
-        const decoded = decoder.decode(whole.bytes, frame.streamId);
-        if (decoded.type === "error") throw new Error(JSON.stringify(decoded));
-        said.push(
-          `${frameName(whole.opening.type === "headers" ? 1 : 5)} ${whole.opening.streamId} ` +
-            decoded.fields.map(({ field }) => field.join("=")).join(" "),
-        );
-        continue;
-      }
-      if (frame.type === "settings" && !settingsSeen) settingsSeen = true;
-      else if (frame.type === "rst_stream") {
-        said.push(`RST_STREAM ${frame.streamId} ${errorCodeName(frame.errorCode)}`);
-      } else if (frame.type === "goaway") {
-        said.push(`GOAWAY ${frame.lastStreamId} ${errorCodeName(frame.errorCode)}`);
-      } else if (frame.type === "window_update") {
-        said.push(`WINDOW_UPDATE ${frame.streamId} ${frame.increment}`);
-      } else said.push(frame.type);
-    }
+    ear.hear(join(by === "client" ? CLIENT_PREFACE : text(""), encodeSettings([])), () => {});
+    ear.hear(join(...this.#sent[side]), (heard) => said.push(heard.said));
+    return said;
   }
 
   /** The bytes a side was sent since both had said their SETTINGS. */
