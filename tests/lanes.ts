@@ -153,6 +153,14 @@ export const LANES: readonly Lane[] = [
   },
   {
     ...TOOL_LANE,
+    name: "http2_attacks",
+    protocols: ["connect", "tls", "http2"],
+    tools: [],
+    files: ["tests/conformance/tool_h2_attacks_test.ts"],
+    quick: false,
+  },
+  {
+    ...TOOL_LANE,
     name: "chromium",
     protocols: ["connect", "tls", "http1", "http2"],
     tools: ["chromium", "certutil", "http2Peer"],

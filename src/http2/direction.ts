@@ -21,7 +21,6 @@ import { INITIAL_SETTINGS, MAX_WINDOW_SIZE, SettingsTracker } from "./settings.t
 
 /** A compressed block may be this much larger than the list it is allowed to hold. */
 const BLOCK_SLACK_BYTES = 16 * 1024;
-const UNACKNOWLEDGED_SETTINGS_MAX = 32;
 const HELD_FRAME_BYTES_MAX = 64 * 1024;
 
 export class Direction {
@@ -57,7 +56,7 @@ export class Direction {
       maxBlockBytes: 2 * maxHeaderListSize + BLOCK_SLACK_BYTES,
       maxContinuations,
     });
-    this.settings = new SettingsTracker(by, UNACKNOWLEDGED_SETTINGS_MAX);
+    this.settings = new SettingsTracker(by, limits.floods.maxSettings);
     this.#out = new Outbox(send);
   }
 

@@ -148,7 +148,8 @@ export class SettingsTracker {
         "too_many_unacknowledged_settings",
         this.by,
         0,
-        `more than ${this.maxUnacknowledged} SETTINGS frames wait for their acknowledgement`,
+        `more than ${this.maxUnacknowledged} SETTINGS frames wait for their acknowledgement ` +
+          `(http.http2_max_settings)`,
       );
     }
     const before = this.#unacknowledged.at(-1)?.values ?? this.#inForce;

@@ -82,7 +82,7 @@ export function sessionConfig(
   };
 }
 
-function http2Limits({ http, timeouts }: Settings): Http2Limits {
+export function http2Limits({ http, timeouts }: Settings): Http2Limits {
   return {
     maxHeaderListSize: http.http2MaxHeaderListSize,
     maxHeaderFields: http.maxHeaderFields,

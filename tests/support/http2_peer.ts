@@ -22,8 +22,6 @@ export interface Http2PeerOptions {
 export class Http2Peer {
   /** How many frames of each type were heard. */
   readonly counts: Record<string, number> = {};
-  /** The last of what was heard. */
-  readonly last: string[] = [];
   /** The highest stream that was heard of. */
   highestStream = 0;
   goaway: string | null = null;
@@ -61,13 +59,13 @@ export class Http2Peer {
     return ready;
   }
 
-  /** Waits until what was sent is out, or the connection is closed. */
+  /** Waits until the socket takes more, or the connection is closed. */
   async flushed(): Promise<void> {
-    if (this.socket.destroyed || this.socket.writableLength === 0) return;
-    await new Promise<void>((resolve) => {
-      this.socket.once("drain", () => resolve());
-      this.socket.once("close", () => resolve());
-    });
+    if (this.socket.destroyed || !this.socket.writableNeedDrain) return;
+    await Promise.race([
+      new Promise<void>((resolve) => this.socket.once("drain", () => resolve())),
+      this.done,
+    ]);
   }
 
   /** Waits until `met` holds; false where the connection was closed before. It is looked at after each read. */
@@ -99,7 +97,6 @@ export class Http2Peer {
     this.contentBytes += content.length;
     if (type === "HEADERS") this.highestStream = Math.max(this.highestStream, streamId);
     if (type !== "DATA" && this.#heard.length < 5000) this.#heard.push(said);
-    if (this.last.push(said) > 20) this.last.shift();
     if (frame?.type === "goaway") this.goaway = said;
     if (this.options.acknowledges !== false) {
       if (frame?.type === "settings" && !frame.ack) this.send(encodeSettingsAck());
