@@ -8,6 +8,7 @@
 import type { Authority } from "./authority.ts";
 import type { FlowEvent } from "./event.ts";
 import type { Instant } from "./instant.ts";
+import type { HostOverride, TlsProfile } from "./settings.ts";
 import type { Side } from "./side.ts";
 
 export const TIMERS = [
@@ -47,6 +48,8 @@ export interface Secured {
   readonly cipher: string;
   /** Client side only: whether the leaf came from the cache. */
   readonly certCache?: "hit" | "miss";
+  /** Server side, where the certificate need not verify: what is wrong with it, or null. */
+  readonly unverified?: string | null;
 }
 
 export interface SecureServer {
@@ -54,6 +57,9 @@ export interface SecureServer {
   readonly host: string;
   readonly port: number;
   readonly alpn: readonly string[];
+  readonly profile: TlsProfile;
+  /** False only where the user has said so for this host. */
+  readonly verify: boolean;
 }
 
 export interface SecureClient {
@@ -62,6 +68,7 @@ export interface SecureClient {
   /** The name the leaf is for. */
   readonly host: string;
   readonly alpn: readonly string[];
+  readonly profile: TlsProfile;
 }
 
 export type Action = "intercept" | "tunnel" | "block";
@@ -99,6 +106,8 @@ export interface Decision {
   readonly action: Action;
   readonly reason: DecisionReason;
   readonly ruleId: string | null;
+  /** What holds for an intercepted connection in place of the settings. */
+  readonly override?: HostOverride;
 }
 
 export interface Effects {

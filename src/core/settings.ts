@@ -14,9 +14,23 @@ export interface PolicyRule {
   readonly action: Action;
 }
 
+export type TlsProfile = "strict" | "default" | "compat";
+
+/** What holds for some hosts in place of the settings; see `policy/overrides.ts`. */
+export interface HostOverride {
+  readonly id: string;
+  readonly hosts: readonly string[];
+  readonly forceTunnel: boolean;
+  readonly disableH2: boolean;
+  readonly skipUpstreamVerify: boolean;
+  /** Null: `tls.profile`. */
+  readonly profile: TlsProfile | null;
+}
+
 export interface Settings {
   readonly listen: readonly string[];
   readonly stateDir: string;
+  readonly overrides: readonly HostOverride[];
   readonly policy: {
     readonly default: Action;
     readonly ignoreHosts: readonly string[];
@@ -55,7 +69,7 @@ export interface Settings {
     readonly caOrganization: string;
     readonly caRotateAfterMs: number;
     readonly leafCacheCapacity: number;
-    readonly profile: "strict" | "default" | "compat";
+    readonly profile: TlsProfile;
     readonly upstreamSniMode: "required" | "auto" | "disabled";
     readonly downstreamCertProfile: "modern" | "compat";
     /** `system`, `bundled` or a path to a PEM bundle. */

@@ -107,6 +107,7 @@ const ATTRIBUTE_RULES: Readonly<Record<EventKind, Readonly<Record<string, Rule>>
     authority: optional(text),
     reason: oneOf(DECISION_REASONS),
     rule_id: optional(text),
+    override_id: optional(text),
     sni: optional(text),
   },
   tls_client_hello: {
@@ -124,6 +125,8 @@ const ATTRIBUTE_RULES: Readonly<Record<EventKind, Readonly<Record<string, Rule>>
     cipher: text,
     version: text,
     cert_cache: optional(oneOf(["hit", "miss"])),
+    verified: optional(flag),
+    verify_error: optional(text),
   },
   tls_handshake_failed: {
     side,

@@ -23,17 +23,27 @@ export function connectParseFailedEvent(code: string, detail: string): FlowEvent
   };
 }
 
-/** `sni` where the decision was made anew for the name in the ClientHello. */
-export function connectDecisionEvent(decision: Decision, sni?: string): FlowEvent {
+export interface DecisionFacts {
+  /** Where the decision was made anew for the name in the ClientHello. */
+  readonly sni?: string | null;
+  /** The override that is in force from here on. */
+  readonly overrideId?: string | undefined;
+}
+
+export function connectDecisionEvent(
+  decision: Decision,
+  { sni = null, overrideId }: DecisionFacts = {},
+): FlowEvent {
   return {
     kind: "connect_decision",
     protocol: "connect",
     streamKey: "flow",
     attributes: {
       action: decision.action,
+      ...(overrideId === undefined ? {} : { override_id: overrideId }),
       reason: decision.reason,
       ...(decision.ruleId === null ? {} : { rule_id: decision.ruleId }),
-      ...(sni === undefined ? {} : { sni }),
+      ...(sni === null ? {} : { sni }),
     },
   };
 }
@@ -96,6 +106,8 @@ export function handshakeSucceededEvent(side: Side, info: Secured): FlowEvent {
       ...(info.certCache === undefined ? {} : { cert_cache: info.certCache }),
       cipher: info.cipher,
       side,
+      ...(info.unverified === undefined ? {} : { verified: info.unverified === null }),
+      ...(typeof info.unverified === "string" ? { verify_error: info.unverified } : {}),
       version: info.version,
     },
   };

@@ -9,6 +9,7 @@ import type { CloseReason } from "../core/close_reason.ts";
 import type { FlowContext, FlowEvent, Protocol } from "../core/event.ts";
 import { addMilliseconds, type Instant } from "../core/instant.ts";
 import type { Decision, Effects, Secured, Session, Timer, TransportFault } from "../core/session.ts";
+import type { HostOverride, TlsProfile } from "../core/settings.ts";
 import { opposite, type Side } from "../core/side.ts";
 import type { Answer } from "../http/answer.ts";
 import { encodeAnswer } from "../http1/answer.ts";
@@ -22,6 +23,7 @@ import type { ClientHello } from "../tls/client_hello.ts";
 import { normalizeTlsFailure } from "../tls/failure.ts";
 import { ja3, ja4 } from "../tls/fingerprint.ts";
 import type { Likeness } from "../tls/sniff.ts";
+import { notOffered, preferringHttp1, servedOffers } from "./alpn.ts";
 import {
   badHeadAnswer,
   blockedAnswer,
@@ -51,8 +53,6 @@ import type { SessionConfig } from "./session_config.ts";
 const NOTHING = new Uint8Array(0);
 const NOTHING_HELD: Readonly<Record<Side, Uint8Array>> = { client: NOTHING, server: NOTHING };
 const ESTABLISHED = new TextEncoder().encode("HTTP/1.1 200 Connection Established\r\n\r\n");
-/** What an intercepted connection is served in beside `h2`; `curl --http1.0` offers the second alone. */
-const HTTP1_ALPN: readonly string[] = ["http/1.1", "http/1.0"];
 
 /** The alert of RFC 7301 §3.2, as the runtime names it. */
 const NO_APPLICATION_PROTOCOL = "ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL";
@@ -66,7 +66,7 @@ interface Handshakes {
   readonly serverName: string;
   /** The name the client's leaf is for. */
   readonly leafName: string;
-  readonly offers: readonly string[];
+  offers: readonly string[];
   chosen: readonly string[];
 }
 
@@ -79,6 +79,7 @@ export class ProxySession implements Session {
   #protocol: Protocol = "connect";
   #target: Authority | null = null;
   #decision: Decision | null = null;
+  #override: HostOverride | null = null;
   #questionId = 0;
   #serverOpen = false;
   #ended: { client: boolean; server: boolean } = { client: false, server: false };
@@ -352,7 +353,8 @@ export class ProxySession implements Session {
     }
     if (this.state.phase !== "deciding") return;
     this.#decision = decision;
-    this.#record(connectDecisionEvent(decision));
+    this.#override = decision.override ?? null;
+    this.#record(connectDecisionEvent(decision, { overrideId: this.#override?.id }));
     const refusal: Refusal | null = decision.action === "block"
       ? { answer: blockedAnswer(this.#target!, decision.ruleId), reason: "blocked" }
       : null;
@@ -628,7 +630,7 @@ export class ProxySession implements Session {
   #beginPeeking(): void {
     if (!this.#step("peeking")) return;
     this.effects.resume("client");
-    this.#first = new FirstBytes(this.config.http2Enabled);
+    this.#first = new FirstBytes(this.#http2Enabled);
     this.effects.arm("idle", addMilliseconds(this.#now, this.config.limits.idleMs));
     const held = this.#takeHeld("client");
     if (held.length > 0) this.#peek(held);
@@ -769,25 +771,18 @@ export class ProxySession implements Session {
   #clientHello(hello: ClientHello, preread: Uint8Array): void {
     this.#protocol = "tls";
     const fingerprints = { ja3: ja3(hello, this.config.md5), ja4: ja4(hello, this.config.sha256, "t") };
-    const offers = hello.alpn.filter((protocol) =>
-      HTTP1_ALPN.includes(protocol) || (protocol === "h2" && this.config.http2Enabled)
-    );
     const target = this.#target!;
-    const { reverse } = this.config;
     const leafName = hello.sni ?? target.host;
     this.#handshakes = {
       hello,
       preread,
       // The client does not choose whom a reverse listener trusts.
-      serverName: reverse === null ? leafName : target.host,
+      serverName: this.config.reverse === null ? leafName : target.host,
       leafName,
-      offers,
-      chosen: reverse?.tls === false ? preferringHttp1(offers) : [],
+      offers: [],
+      chosen: [],
     };
-    // Behind a reverse listener is something in the clear, or something that is not reached at all.
-    const servable = hello.alpn.length === 0 || offers.length > 0 || reverse?.tls === false ||
-      this.#refusal !== null;
-    const because = servable ? null : `the client offers only ${hello.alpn.join(", ")}`;
+    const because = this.#settleOffers();
     this.#record(clientHelloEvent(hello, fingerprints, because));
     this.effects.pause("client");
     if (this.#refusal !== null) this.#tellRefusal(this.#refusal);
@@ -804,16 +799,40 @@ export class ProxySession implements Session {
    * taken over: else a client could escape observation by naming a host that is let through.
    */
   #reconsidered(decision: Decision): void {
-    const { hello, offers } = this.#handshakes!;
-    const { sni, alpn } = hello!;
-    this.#record(connectDecisionEvent(decision, sni ?? undefined));
-    const plainOrigin = this.config.reverse?.tls === false;
+    const { sni } = this.#handshakes!.hello!;
+    // What a name says of TLS holds for the server that is verified for it.
+    const { reverse } = this.config;
+    const isAddress = isIpAddress(this.#target!.host);
+    if (reverse === null) this.#override = decision.override ?? (isAddress ? this.#override : null);
+    this.#record(connectDecisionEvent(decision, { sni, overrideId: this.#override?.id }));
+    const because = this.#settleOffers();
     if (decision.action === "block") this.#close("blocked", `${sni} is blocked`);
-    else if (decision.action === "tunnel" && isIpAddress(this.#target!.host) && !plainOrigin) {
+    else if (decision.action === "tunnel" && isAddress && reverse?.tls !== false) {
       this.#tunnelHello(`${sni} is tunnelled`);
-    } else if (alpn.length > 0 && offers.length === 0 && !plainOrigin) {
-      this.#tunnelHello(`the client offers only ${alpn.join(", ")}`);
-    } else this.#secureBoth();
+    } else if (because !== null) this.#tunnelHello(because);
+    else this.#secureBoth();
+  }
+
+  /** Of the client's offers those that can be served; gives why it is tunnelled where none can. */
+  #settleOffers(): string | null {
+    const handshakes = this.#handshakes!;
+    const { alpn } = handshakes.hello!;
+    handshakes.offers = servedOffers(alpn, this.#http2Enabled);
+    if (this.config.reverse?.tls === false) {
+      // Behind it is nothing that could take a ClientHello.
+      handshakes.chosen = preferringHttp1(handshakes.offers);
+      return null;
+    }
+    const servable = alpn.length === 0 || handshakes.offers.length > 0 || this.#refusal !== null;
+    return servable ? null : `the client offers only ${alpn.join(", ")}`;
+  }
+
+  get #http2Enabled(): boolean {
+    return this.config.http2Enabled && this.#override?.disableH2 !== true;
+  }
+
+  get #tlsProfile(): TlsProfile {
+    return this.#override?.profile ?? this.config.tlsProfile;
   }
 
   /** The server's side comes first; a reverse listener has still to reach it. */
@@ -857,6 +876,8 @@ export class ProxySession implements Session {
       host: handshakes.serverName,
       port: this.#target!.port,
       alpn: handshakes.offers,
+      profile: this.#tlsProfile,
+      verify: this.#override?.skipUpstreamVerify !== true,
     });
   }
 
@@ -869,6 +890,7 @@ export class ProxySession implements Session {
       preread: join(handshakes.preread, this.#takeHeld("client")),
       host: handshakes.leafName,
       alpn: handshakes.chosen,
+      profile: this.#tlsProfile,
     });
     this.effects.resume("client");
   }
@@ -901,10 +923,7 @@ export class ProxySession implements Session {
     // All that the client offers was refused: it gets the failure that it would get from the server itself.
     const detail = `the server speaks none of the protocols that the client offers (${offers.join(", ")})`;
     const answer = serverTlsFailure(authority, normalizedReason, detail);
-    handshakes.chosen = ["h2", "http/1.1", "none"].filter((protocol) => !offers.includes(protocol)).slice(
-      0,
-      1,
-    );
+    handshakes.chosen = [notOffered(offers)];
     this.#refuseInTls({ answer, reason: "tls_handshake_failed" });
   }
 
@@ -1104,15 +1123,6 @@ function connectLikeness(bytes: Uint8Array): Likeness {
   }
   if (bytes.length <= CONNECT.length) return "more";
   return isConnect(bytes) ? "yes" : "no";
-}
-
-/**
- * The protocol for a client where the server has no say, being in the clear or not reached: HTTP/1.1, unless
- * the client speaks HTTP/2 alone.
- */
-function preferringHttp1(offers: readonly string[]): readonly string[] {
-  const http1 = offers.filter((protocol) => HTTP1_ALPN.includes(protocol));
-  return http1.length > 0 ? http1 : offers;
 }
 
 function isIpAddress(host: string): boolean {

@@ -1,6 +1,6 @@
 /** What a session takes of the settings, and what it is given of the platform. */
 import { assert } from "../core/assert.ts";
-import type { Settings } from "../core/settings.ts";
+import type { Settings, TlsProfile } from "../core/settings.ts";
 import type { CaptureRules } from "../http/exchange_recorder.ts";
 import type { ObserveConfig } from "../observe/flow_observation.ts";
 import type { InflaterFactory } from "../observe/inflate.ts";
@@ -22,6 +22,7 @@ export interface SessionConfig {
   readonly connectMs: number;
   readonly tlsHandshakeMs: number;
   readonly tunnelIdleMs: number;
+  readonly tlsProfile: TlsProfile;
   readonly upstreamSniMode: Settings["tls"]["upstreamSniMode"];
   readonly observe: ObserveConfig;
   /** Policy looks at single requests of intercepted connections, not only at where they go. */
@@ -64,6 +65,7 @@ export function sessionConfig(
     connectMs: settings.timeouts.connectMs,
     tlsHandshakeMs: settings.timeouts.tlsHandshakeMs,
     tunnelIdleMs: settings.timeouts.tunnelIdleMs,
+    tlsProfile: settings.tls.profile,
     upstreamSniMode: settings.tls.upstreamSniMode,
     decidesRequests,
     observe: {

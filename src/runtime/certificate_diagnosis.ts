@@ -96,7 +96,8 @@ export function certificateFault(chain: readonly X509Certificate[], nowMs: numbe
 
 const CHAIN_LENGTH_MAX = 16;
 
-function chainOf(socket: tls.TLSSocket): X509Certificate[] {
+/** As the server sent it, the leaf first. */
+export function chainOf(socket: tls.TLSSocket): X509Certificate[] {
   const chain: X509Certificate[] = [];
   let entry: tls.DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
   while (entry?.raw !== undefined && chain.length < CHAIN_LENGTH_MAX) {

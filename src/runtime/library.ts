@@ -42,12 +42,13 @@ export interface MitmProxy extends AsyncDisposable {
 
 /** Starts a proxy and resolves when it accepts connections; throws a `StartError` that says what to mend. */
 export async function startMitm(options: MitmOptions = {}): Promise<MitmProxy> {
-  const { settings, digest } = settingsFromValues({
+  const { settings, digest, warnings } = settingsFromValues({
     values: options.settings ?? {},
     // A program says itself what it wants; the environment only tells where the data directory is.
     env: directoryEnvironment(),
     cwd: Deno.cwd(),
   });
+  for (const message of warnings) options.onNotice?.({ level: "warn", message });
   const streams = new Set<EventStream<LoggedEvent>>();
   const { policy, onEvent } = options;
   const proxy = await startProxy({

@@ -11,6 +11,8 @@ import type { FlowContext, FlowEvent } from "../core/event.ts";
 import type { Instant } from "../core/instant.ts";
 import { formatIpv6, readIpv6 } from "../core/ip_address.ts";
 import type { Decision, Question, SecureClient, SecureServer } from "../core/session.ts";
+import type { TlsProfile } from "../core/settings.ts";
+import { compileOverrides, type Overrides } from "../policy/overrides.ts";
 import { compilePolicy } from "../policy/rules.ts";
 import { ProxySession } from "../proxy/session.ts";
 import { type SessionConfig, sessionConfig } from "../proxy/session_config.ts";
@@ -33,7 +35,7 @@ import type {
   ProxyOptions,
   RunningProxy,
 } from "./running_proxy.ts";
-import { ServerTrust } from "./server_trust.ts";
+import { ServerTrust, versionsOf } from "./server_trust.ts";
 import { StartError } from "./start_error.ts";
 import { TcpConn } from "./tcp_conn.ts";
 import { ServerTls } from "./server_tls.ts";
@@ -51,12 +53,14 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const { settings } = options;
   const compiled = compilePolicy(settings.policy);
   if (compiled.type === "error") throw new StartError("config_invalid", compiled.detail);
+  const overrides = compileOverrides(settings.overrides);
+  if (overrides.type === "error") throw new StartError("config_invalid", overrides.detail);
   const [ca, trust] = await Promise.all([
     openCertificateAuthority(settings),
     ServerTrust.load(settings.tls),
   ]);
   const policy = options.policy === undefined ? compiled : { policy: options.policy, decidesRequests: true };
-  const proxy = new ProxyWorld(options, ca, trust, policy);
+  const proxy = new ProxyWorld(options, ca, trust, policy, overrides.override);
   await proxy.openLog();
   try {
     await proxy.listen();
@@ -91,7 +95,7 @@ class ProxyWorld implements World {
   readonly #serverTls: ServerTls;
   readonly #openedAt = performance.now();
   readonly #failures = new TlsFailureCounters();
-  readonly #contexts = new WeakMap<object, tls.SecureContext>();
+  readonly #contexts = { "TLSv1.2": new WeakMap<object, tls.SecureContext>(), "TLSv1.3": new WeakMap() };
   /** Flows whose session is open. */
   readonly #open = new Set<FlowDriver>();
   /** All flows with a connection left, those that are flushing included. */
@@ -114,6 +118,7 @@ class ProxyWorld implements World {
     private readonly ca: CertificateAuthority,
     trust: ServerTrust,
     private readonly policy: { readonly policy: PolicyFunction; readonly decidesRequests: boolean },
+    private readonly override: Overrides,
   ) {
     const { settings } = options;
     this.#config = sessionConfig(settings, {
@@ -314,7 +319,10 @@ class ProxyWorld implements World {
   }
 
   decide(question: Question): Decision | Promise<Decision> {
-    return this.policy.policy(question);
+    const decision = this.policy.policy(question);
+    return decision instanceof Promise
+      ? decision.then((decided) => this.override(decided, question))
+      : this.override(decision, question);
   }
 
   dial(target: Authority, callbacks: ConnCallbacks): () => void {
@@ -332,7 +340,7 @@ class ProxyWorld implements World {
         return refuseClientSide(conn, { kind: "tls", code: leaf.error, detail: leaf.detail }, callbacks);
       }
       return secureClientSide(conn, {
-        context: this.#contextOf(leaf),
+        context: this.#contextOf(leaf, options.profile),
         alpn: options.alpn,
         preread: options.preread,
         certCache: leaf.cache,
@@ -342,15 +350,13 @@ class ProxyWorld implements World {
     }
   }
 
-  #contextOf(leaf: Leaf): tls.SecureContext {
-    let context = this.#contexts.get(leaf.key);
+  #contextOf(leaf: Leaf, profile: TlsProfile): tls.SecureContext {
+    const minVersion = versionsOf(profile);
+    const contexts = this.#contexts[minVersion];
+    let context = contexts.get(leaf.key);
     if (context === undefined) {
-      context = tls.createSecureContext({
-        cert: leaf.certPem,
-        key: leaf.keyPem,
-        minVersion: this.options.settings.tls.profile === "strict" ? "TLSv1.3" : "TLSv1.2",
-      });
-      this.#contexts.set(leaf.key, context);
+      context = tls.createSecureContext({ cert: leaf.certPem, key: leaf.keyPem, minVersion });
+      contexts.set(leaf.key, context);
     }
     return context;
   }

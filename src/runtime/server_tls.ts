@@ -23,7 +23,17 @@ export class ServerTls {
 
   /** Gives a cancel; after it no callback comes. */
   secure(conn: Conn, target: Authority, options: SecureServer, callbacks: SecureCallbacks): () => void {
-    const { context, narrow } = this.trust.contextFor(options.host);
+    const { profile } = options;
+    if (!options.verify) {
+      return this.#attempt(
+        conn,
+        this.trust.wholeContext(profile).context,
+        options,
+        callbacks,
+        callbacks.failed,
+      );
+    }
+    const { context, narrow } = this.trust.contextFor(options.host, profile);
     let cancelled = false;
     let cancel = this.#attempt(conn, context, options, callbacks, (fault) => {
       if (!isTrustFailure(fault.code)) callbacks.failed(fault);
@@ -36,7 +46,7 @@ export class ServerTls {
       this.trust.forget(options.host);
       cancel = this.dialer.dial(target, {
         opened: (again) => {
-          const all = this.trust.contextFor(options.host).context;
+          const all = this.trust.contextFor(options.host, profile).context;
           cancel = this.#attempt(
             again,
             all,
@@ -72,10 +82,16 @@ export class ServerTls {
   ): () => void {
     return secureServerSide(
       conn,
-      { context, host: options.host, sendSni: this.sendSni, alpn: options.alpn },
+      {
+        context,
+        host: options.host,
+        sendSni: this.sendSni,
+        alpn: options.alpn,
+        verify: options.verify,
+      },
       {
         secured: (secured, info) => {
-          this.trust.learned(options.host, secured.socket);
+          if (options.verify) this.trust.learned(options.host, secured.socket);
           callbacks.secured(secured, info);
         },
         failed,

@@ -12,7 +12,7 @@
  */
 import { X509Certificate } from "node:crypto";
 import tls from "node:tls";
-import type { Settings } from "../core/settings.ts";
+import type { Settings, TlsProfile } from "../core/settings.ts";
 import { loadTrustRoots, type TrustRoot } from "./trust_roots.ts";
 
 type TrustSettings = Pick<Settings["tls"], "upstreamTrust" | "upstreamCaBundle" | "profile">;
@@ -25,8 +25,8 @@ export interface ServerContext {
 
 interface HostAnchors {
   readonly roots: ReadonlySet<number>;
-  /** Null: the whole set is needed, because nothing narrower was found or what was found did not do. */
-  readonly context: ServerContext | null;
+  /** False: the whole set is needed, because what was found did not do. */
+  readonly narrow: boolean;
   /** Nothing more is to be learned until a failure. */
   readonly settled: boolean;
 }
@@ -41,8 +41,7 @@ const CHAIN_LENGTH_MAX = 16;
 export class ServerTrust {
   readonly #roots: readonly TrustRoot[];
   readonly #bySubject = new Map<string, number[]>();
-  readonly #versions: Pick<tls.SecureContextOptions, "minVersion" | "maxVersion">;
-  readonly #full: ServerContext;
+  readonly #full = new Map<Versions, ServerContext>();
   /** By the numbers of their roots: most hosts share a few of them. */
   readonly #narrow = new Map<string, ServerContext>();
   readonly #hosts = new Map<string, HostAnchors>();
@@ -51,7 +50,7 @@ export class ServerTrust {
 
   private constructor(
     roots: readonly TrustRoot[],
-    profile: TrustSettings["profile"],
+    private readonly profile: TlsProfile,
     /** What the user should know about the roots. */
     readonly notices: readonly string[],
   ) {
@@ -61,8 +60,6 @@ export class ServerTrust {
       if (numbers === undefined) this.#bySubject.set(subject, [number]);
       else numbers.push(number);
     }
-    this.#versions = { minVersion: profile === "strict" ? "TLSv1.3" : "TLSv1.2", maxVersion: "TLSv1.3" };
-    this.#full = { context: this.#contextWith(roots), narrow: false };
   }
 
   /** A `StartError` (`config_invalid`) names the file that cannot be used and the mend. */
@@ -71,12 +68,24 @@ export class ServerTrust {
     return new ServerTrust(roots, settings.profile, notices);
   }
 
-  contextFor(host: string): ServerContext {
+  contextFor(host: string, profile = this.profile): ServerContext {
     const known = this.#hosts.get(host);
-    if (known === undefined) return this.#full;
+    if (known === undefined) return this.wholeContext(profile);
     this.#hosts.delete(host);
     this.#hosts.set(host, known);
-    return known.context ?? this.#full;
+    const narrow = known.narrow ? this.#narrowContext(known.roots, versionsOf(profile)) : null;
+    return narrow ?? this.wholeContext(profile);
+  }
+
+  /** With all the roots there are. */
+  wholeContext(profile = this.profile): ServerContext {
+    const versions = versionsOf(profile);
+    let whole = this.#full.get(versions);
+    if (whole === undefined) {
+      whole = { context: contextWith(this.#roots, versions), narrow: false };
+      this.#full.set(versions, whole);
+    }
+    return whole;
   }
 
   /** After a handshake that verified `host` with the whole set: remember the roots that can have anchored it. */
@@ -86,7 +95,7 @@ export class ServerTrust {
     // Where a memory failed before, only the chain itself will do.
     const anchors = known === undefined ? this.#likelyAnchorsOf(socket) : this.#anchorsOf(socket);
     const roots = new Set([...known?.roots ?? [], ...anchors]);
-    this.#hosts.set(host, { roots, context: this.#narrowContext(roots), settled: true });
+    this.#hosts.set(host, { roots, narrow: true, settled: true });
     trim(this.#hosts);
   }
 
@@ -96,7 +105,7 @@ export class ServerTrust {
    */
   forget(host: string): void {
     const known = this.#hosts.get(host);
-    if (known !== undefined) this.#hosts.set(host, { roots: known.roots, context: null, settled: false });
+    if (known !== undefined) this.#hosts.set(host, { roots: known.roots, narrow: false, settled: false });
   }
 
   /** All roots as PEM, for programs that are to trust the same servers. */
@@ -131,23 +140,31 @@ export class ServerTrust {
     return anchors;
   }
 
-  #narrowContext(roots: ReadonlySet<number>): ServerContext | null {
+  #narrowContext(roots: ReadonlySet<number>, versions: Versions): ServerContext | null {
     if (roots.size === 0 || roots.size > FEW_ROOTS) return null;
     const numbers = [...roots].sort((a, b) => a - b);
-    const key = numbers.join(" ");
+    const key = `${versions} ${numbers.join(" ")}`;
     let known = this.#narrow.get(key);
     if (known === undefined) {
-      known = { context: this.#contextWith(numbers.map((number) => this.#roots[number]!)), narrow: true };
+      const few = numbers.map((number) => this.#roots[number]!);
+      known = { context: contextWith(few, versions), narrow: true };
       // Servers choose what their chains name; hosts keep the contexts they have.
       if (this.#narrow.size >= REMEMBERED_MAX) this.#narrow.clear();
       this.#narrow.set(key, known);
     }
     return known;
   }
+}
 
-  #contextWith(roots: readonly TrustRoot[]): tls.SecureContext {
-    return tls.createSecureContext({ ...this.#versions, ca: roots.map(({ pem }) => pem) });
-  }
+/** The oldest version that is spoken. */
+type Versions = "TLSv1.2" | "TLSv1.3";
+
+export function versionsOf(profile: TlsProfile): Versions {
+  return profile === "strict" ? "TLSv1.3" : "TLSv1.2";
+}
+
+function contextWith(roots: readonly TrustRoot[], minVersion: Versions): tls.SecureContext {
+  return tls.createSecureContext({ minVersion, maxVersion: "TLSv1.3", ca: roots.map(({ pem }) => pem) });
 }
 
 /** Drops the entry not used for longest. */

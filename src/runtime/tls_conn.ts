@@ -7,6 +7,7 @@ import { Duplex } from "node:stream";
 import { setImmediate } from "node:timers";
 import tls from "node:tls";
 import type { Secured, TransportFault } from "../core/session.ts";
+import { certificateFault, chainOf } from "./certificate_diagnosis.ts";
 import { type Conn, type ConnHandler, IGNORE_EVENTS } from "./conn.ts";
 import { tlsFault } from "./faults.ts";
 import { keepRead } from "./read_buffer.ts";
@@ -307,7 +308,7 @@ function refuseHello(raw: Conn, fault: TransportFault): void {
 /** Of the range for documentation (RFC 5737): never dialled, it only stands where a name would be sent. */
 const UNSENT_ADDRESS = "192.0.2.1";
 
-/** The client role, towards the server; the certificate is verified for `host`. */
+/** The client role, towards the server; the certificate is verified for `host`, unless `verify` is false. */
 export function secureServerSide(
   raw: Conn,
   options: {
@@ -315,6 +316,7 @@ export function secureServerSide(
     readonly host: string;
     readonly sendSni: boolean;
     readonly alpn: readonly string[];
+    readonly verify: boolean;
   },
   callbacks: TlsCallbacks,
 ): () => void {
@@ -330,14 +332,15 @@ export function secureServerSide(
         ? { host: options.host, servername: isIp ? "" : options.host }
         : { host: UNSENT_ADDRESS, servername: "" }),
       checkServerIdentity: (_host: string, certificate: tls.PeerCertificate) =>
-        checkIdentity(options.host, certificate),
-      rejectUnauthorized: true,
+        options.verify ? checkIdentity(options.host, certificate) : undefined,
+      rejectUnauthorized: options.verify,
       allowHalfOpen: true,
       ...(options.alpn.length === 0 ? {} : { ALPNProtocols: [...options.alpn] }),
     } as unknown as tls.ConnectionOptions,
   );
   const begin = () => feed.begin(new Uint8Array(0));
   return handshake(raw, feed, socket, "secureConnect", callbacks, begin, (secured) => {
+    if (!options.verify) return { unverified: whatIsWrong(options.host, secured) };
     // Checked here too, whatever the platform did: no request goes to a server that was not verified.
     if (secured.authorized !== true) {
       return Object.assign(new Error("the certificate was not verified"), {
@@ -346,4 +349,14 @@ export function secureServerSide(
     }
     return {};
   });
+}
+
+/** Of a certificate that was taken without being verified; null: nothing. */
+function whatIsWrong(host: string, socket: tls.TLSSocket): string | null {
+  if (socket.authorized) {
+    const fault = checkIdentity(host, socket.getPeerCertificate());
+    return fault === undefined ? null : fault.message;
+  }
+  const fault = certificateFault(chainOf(socket), Date.now());
+  return fault === null ? String(socket.authorizationError) : `${fault.code}: ${fault.detail}`;
 }

@@ -7,12 +7,29 @@ import {
   streamClosedEvent,
 } from "../../src/proxy/events.ts";
 
+Deno.test("connectDecisionEvent names the override in force; a handshake tells what was not verified", () => {
+  const decision = { action: "intercept", reason: "default", ruleId: null } as const;
+  assertEquals(connectDecisionEvent(decision, { overrideId: "o" }).attributes, {
+    action: "intercept",
+    override_id: "o",
+    reason: "default",
+  });
+  const info = { alpn: null, version: "TLSv1.3", cipher: "c" };
+  const attributes = (unverified: string | null) =>
+    handshakeSucceededEvent("server", { ...info, unverified }).attributes;
+  assertEquals(attributes(null)["verified"], true);
+  assertEquals([attributes("expired")["verified"], attributes("expired")["verify_error"]], [
+    false,
+    "expired",
+  ]);
+});
+
 Deno.test("the events of a flow are built with sorted attributes and without what is not known", () => {
   const secured = { alpn: null, version: "TLSv1.3", cipher: "X" };
   const closed = { protocol: "tunnel", bytesFromClient: 1, bytesFromServer: 2, durationNs: 3 } as const;
   const events = [
     connectReceivedEvent("a.test:443", "CONNECT"),
-    connectDecisionEvent({ action: "block", reason: "rule", ruleId: "r" }, "b.test"),
+    connectDecisionEvent({ action: "block", reason: "rule", ruleId: "r" }, { sni: "b.test" }),
     connectDecisionEvent({ action: "tunnel", reason: "default", ruleId: null }),
     handshakeSucceededEvent("server", secured),
     handshakeSucceededEvent("client", { ...secured, certCache: "hit" }),

@@ -1,3 +1,4 @@
+import type { HostOverride } from "../../src/core/settings.ts";
 import type { SessionConfig } from "../../src/proxy/session_config.ts";
 import {
   answer,
@@ -322,4 +323,70 @@ playbook("an abort ends a flow in the middle of a handshake", (play) => {
       .expects(record("tls_client_hello"), STARTED_SERVER, secureServer("a.test"));
   securing().drains().expects().aborts().expects(closes("shutdown"));
   securing().crashes("x").expects(closes("internal_error"));
+});
+
+const OVERRIDE: HostOverride = {
+  id: "o",
+  hosts: ["*"],
+  forceTunnel: false,
+  disableH2: true,
+  skipUpstreamVerify: true,
+  profile: "strict",
+};
+
+/** Both sides are secured as the override has it. */
+function overridden(host: string, options: { readonly verify: boolean; readonly profile: string }): Expected {
+  return {
+    text: `secureServer ${host} ${JSON.stringify(options)}`,
+    matches: (done) =>
+      done.type === "secureServer" && done.options.host === host && done.options.verify === options.verify &&
+      done.options.profile === options.profile,
+  };
+}
+
+playbook("an override holds for the handshakes of both sides, and its name is in the decision", (play) => {
+  const decided = () =>
+    play(session({ http2Enabled: true })).receives("client", "CONNECT a.test:443 HTTP/1.1\r\n\r\n")
+      .expects(record("connect_received"), decide("a.test:443"))
+      .decides("intercept", { override: OVERRIDE })
+      .expects(record("connect_decision", { override_id: "o" }), open("a.test:443"))
+      .opens().expects(send("client", ESTABLISHED));
+  const lax = { verify: false, profile: "strict" };
+  decided().receives("client", hello("a.test", "h2", "http/1.1"))
+    .expects(
+      record("tls_client_hello"),
+      record("tls_handshake_started", { alpn_offered: ["http/1.1"] }),
+      overridden("a.test", lax),
+    )
+    .secures("server", "http/1.1").expects(SUCCEEDED("server"), STARTED_CLIENT, {
+      text: "secureClient strict",
+      matches: (done) => done.type === "secureClient" && done.options.profile === "strict",
+    });
+  decided().receives("client", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+    .expects(send("server", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")).expectsTimers("tunnel_idle");
+  // The server is verified for another name, for which nobody has said that it need not be.
+  decided().receives("client", hello("b.test")).expects(record("tls_client_hello"), decide("b.test:443"))
+    .decides("intercept")
+    .expects(
+      record("connect_decision", { sni: "b.test" }),
+      STARTED_SERVER,
+      overridden("b.test", { verify: true, profile: "default" }),
+    );
+});
+
+playbook("an override of an address holds for the name in the hello, unless that has its own", (play) => {
+  const named = (own: HostOverride | undefined, id: string, verify: boolean) =>
+    play(session()).receives("client", "CONNECT 10.0.0.1:443 HTTP/1.1\r\n\r\n")
+      .expects(record("connect_received"), decide("10.0.0.1:443"))
+      .decides("intercept", { override: OVERRIDE }).expects(record("connect_decision"), open("10.0.0.1:443"))
+      .opens().expects(send("client", ESTABLISHED))
+      .receives("client", hello("b.test")).expects(record("tls_client_hello"), decide("b.test:443"))
+      .decides("intercept", own === undefined ? {} : { override: own })
+      .expects(
+        record("connect_decision", { override_id: id }),
+        STARTED_SERVER,
+        overridden("b.test", { verify, profile: "strict" }),
+      );
+  named(undefined, "o", false);
+  named({ ...OVERRIDE, id: "p", skipUpstreamVerify: false }, "p", true);
 });

@@ -95,6 +95,50 @@ const CASES: Readonly<Record<SettingKey, Cases>> = {
     ],
   },
   "state_dir": PATHS,
+  "overrides": {
+    valid: [
+      [[], []],
+      [[{ id: "a", hosts: ["*.x.example:443"], force_tunnel: true, disable_h2: false }], [{
+        id: "a",
+        hosts: ["*.x.example:443"],
+        forceTunnel: true,
+        disableH2: false,
+        skipUpstreamVerify: false,
+        profile: null,
+      }]],
+      [
+        [{ id: "b", hosts: ["10.0.0.0/8"], disable_h2: true, skip_upstream_verify: true, profile: "strict" }],
+        [{
+          id: "b",
+          hosts: ["10.0.0.0/8"],
+          forceTunnel: false,
+          disableH2: true,
+          skipUpstreamVerify: true,
+          profile: "strict",
+        }],
+      ],
+    ],
+    invalid: [
+      {},
+      "a",
+      [1],
+      [{}],
+      [{ id: "a", hosts: ["*"] }],
+      [{ id: "a", hosts: ["*"], force_tunnel: false }],
+      [{ id: "a", disable_h2: true }],
+      [{ id: "", hosts: ["*"], disable_h2: true }],
+      [{ id: "a", hosts: [], disable_h2: true }],
+      [{ id: "a", hosts: ["a b"], disable_h2: true }],
+      [{ id: "a", hosts: ["*"], disable_h2: "true" }],
+      [{ id: "a", hosts: ["*"], profile: "modern" }],
+      [{ id: "a", hosts: ["*"], profile: 1 }],
+      [{ id: "a", hosts: ["*"], force_tunnel: true, disable_h2: true }],
+      [{ id: "a", hosts: ["*"], force_tunnel: true, profile: "compat" }],
+      [{ id: "a", hosts: ["*"], strict_headers: true }],
+      [{ id: "a", hosts: ["*"], disable_h2: true, disable_http2: true }],
+      [{ id: "a", hosts: ["*"], disable_h2: true }, { id: "a", hosts: ["x"], disable_h2: true }],
+    ],
+  },
   "route.mode": {
     ...choice("forward", "reverse"),
     valid: [["reverse", "reverse"]],
@@ -293,6 +337,7 @@ function valueAt(settings: unknown, key: SettingKey): unknown {
 const onWindows = Deno.build.os === "windows" ? " (paths are POSIX here)" : "";
 
 for (const descriptor of DESCRIPTORS) {
+  const tables = descriptor.type === "rules" || descriptor.type === "overrides";
   const { valid, invalid, beside = {} } = CASES[descriptor.key];
   Deno.test({
     name: `loadSettings takes and refuses what the table says of ${descriptor.key}${onWindows}`,
@@ -315,7 +360,7 @@ for (const descriptor of DESCRIPTORS) {
         );
         assertEquals(error.exitClass, "config_invalid");
         // What is wrong inside a list is said of the element.
-        if (descriptor.type === "list" || descriptor.type === "rules") continue;
+        if (descriptor.type === "list" || tables) continue;
         assertStringIncludes(error.message, `; allowed: ${allowedText(descriptor)}`);
       }
     },
@@ -326,7 +371,7 @@ for (const descriptor of DESCRIPTORS) {
     ignore: onWindows !== "",
     fn() {
       for (const [written, expected] of valid) {
-        const variable = descriptor.type === "rules" ? JSON.stringify(written) : String(written);
+        const variable = tables ? JSON.stringify(written) : String(written);
         // An empty variable counts as unset.
         if (
           variable === "" || descriptor.type === "list" && variable.split(",").length < descriptor.minItems

@@ -50,11 +50,16 @@ Deno.test("veil is its own opposite and changes every octet", () => {
 Deno.test("the client's side is secured once the client has finished, and early bytes are not lost", async () => {
   const { clock, raw, peer, ended, callbacks, world } = setup();
   const wrong: string[] = [];
-  secureClientSide(raw, { preread: HELLO, host: "a.test", alpn: ["http/1.1"] }, callbacks, {
-    ...world,
-    hello: HELLO,
-    mismatch: (detail) => wrong.push(detail),
-  });
+  secureClientSide(
+    raw,
+    { preread: HELLO, host: "a.test", alpn: ["http/1.1"], profile: "default" },
+    callbacks,
+    {
+      ...world,
+      hello: HELLO,
+      mismatch: (detail) => wrong.push(detail),
+    },
+  );
   peer.play(peer.readLine(), (line) => assertEquals(line, "hello a.test http/1.1"));
   peer.end.write(join(tlsLine("finished"), veil(latin1("GET"))));
   await clock.run(SECOND);
@@ -71,7 +76,7 @@ Deno.test("a hello that does not come back whole is noticed", () => {
   const { raw, callbacks, world } = setup();
   const wrong: string[] = [];
   for (const preread of [HELLO.subarray(1), HELLO.subarray(0, 40), new Uint8Array(0)]) {
-    secureClientSide(raw, { preread, host: "a.test", alpn: [] }, callbacks, {
+    secureClientSide(raw, { preread, host: "a.test", alpn: [], profile: "default" }, callbacks, {
       ...world,
       hello: HELLO,
       mismatch: (detail) => wrong.push(detail),
@@ -82,7 +87,12 @@ Deno.test("a hello that does not come back whole is noticed", () => {
 
 Deno.test("the server's side asks for host and protocols, and fails by alert, rubbish, end or reset", async () => {
   const good = setup();
-  secureServerSide(good.raw, { host: "a.test", port: 443, alpn: ["http/1.1"] }, good.callbacks, good.world);
+  secureServerSide(
+    good.raw,
+    { host: "a.test", port: 443, alpn: ["http/1.1"], profile: "default", verify: true },
+    good.callbacks,
+    good.world,
+  );
   good.peer.play(good.peer.readLine(), (line) => assertEquals(line, "hello a.test http/1.1"));
   good.peer.end.write(tlsLine("hello", "-"));
   await good.clock.run(SECOND);
@@ -97,7 +107,12 @@ Deno.test("the server's side asks for host and protocols, and fails by alert, ru
   ];
   for (const [act, code] of failing) {
     const { clock, raw, peer, ended, callbacks, world } = setup();
-    secureServerSide(raw, { host: "a.test", port: 443, alpn: [] }, callbacks, world);
+    secureServerSide(
+      raw,
+      { host: "a.test", port: 443, alpn: [], profile: "default", verify: true },
+      callbacks,
+      world,
+    );
     act(peer);
     await clock.run(SECOND);
     assertStringIncludes(ended.fault!.code, code);
@@ -107,7 +122,12 @@ Deno.test("the server's side asks for host and protocols, and fails by alert, ru
 
 Deno.test("a cancelled handshake closes its connection and calls nobody", async () => {
   const { clock, raw, peer, ended, callbacks, world } = setup();
-  const cancel = secureServerSide(raw, { host: "a.test", port: 443, alpn: [] }, callbacks, world);
+  const cancel = secureServerSide(
+    raw,
+    { host: "a.test", port: 443, alpn: [], profile: "default", verify: true },
+    callbacks,
+    world,
+  );
   cancel();
   peer.end.write(tlsLine("hello", "-"));
   await clock.run(SECOND);

@@ -1,6 +1,6 @@
 /** `config schema`: the table of settings as JSON Schema, draft 2020-12, for editors and other checkers. */
 import { METHOD, PATH_GLOB_LENGTH_MAX } from "../../policy/path.ts";
-import { ACTIONS, type Descriptor, DESCRIPTORS, type ListItem } from "./schema.ts";
+import { ACTIONS, type Descriptor, DESCRIPTORS, type ListItem, TLS_PROFILES } from "./schema.ts";
 import { DURATION_PATTERN, formatDuration, formatSize, SIZE_PATTERN } from "./units.ts";
 import {
   allowedText,
@@ -89,6 +89,8 @@ function schemaOf(descriptor: Descriptor): JsonSchema {
         maxItems: descriptor.maxItems,
         default: [...descriptor.default],
       };
+    case "overrides":
+      return { type: "array", items: overrideSchema(), maxItems: descriptor.maxItems, default: [] };
     case "rules":
       return { type: "array", items: ruleSchema(), maxItems: descriptor.maxItems, default: [] };
   }
@@ -98,6 +100,21 @@ function itemSchema(item: ListItem): JsonSchema {
   return item === "field_name"
     ? { type: "string", pattern: FIELD_NAME_PATTERN }
     : { type: "string", minLength: 1 };
+}
+
+function overrideSchema(): JsonSchema {
+  const action = { type: "boolean", default: false };
+  return {
+    ...objectSchema({
+      id: { type: "string", minLength: 1, maxLength: RULE_ID_CHARACTERS_MAX },
+      hosts: { type: "array", items: itemSchema("pattern"), minItems: 1, maxItems: RULE_HOSTS_MAX },
+      force_tunnel: action,
+      disable_h2: action,
+      skip_upstream_verify: action,
+      profile: { enum: [...TLS_PROFILES] },
+    }),
+    required: ["id", "hosts"],
+  };
 }
 
 function ruleSchema(): JsonSchema {

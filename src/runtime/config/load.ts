@@ -90,7 +90,7 @@ function assemble(effective: ReadonlyMap<SettingKey, Assigned>): Settings {
 function contradictions(settings: Settings, origins: ReadonlyMap<SettingKey, Origin>): string[] {
   const problems: string[] = [];
   const report = (key: SettingKey, detail: string) => problems.push(withOrigin(key, detail, origins));
-  const { tls, limits, http, policy, route } = settings;
+  const { tls, limits, http, policy, route, overrides } = settings;
   if (tls.caCertPath !== null && tls.caKeyPath === null) {
     report("tls.ca_cert_path", "found without tls.ca_key_path; allowed: both or neither");
   }
@@ -121,6 +121,19 @@ function contradictions(settings: Settings, origins: ReadonlyMap<SettingKey, Ori
   if (route.mode === "forward" && route.reverseOrigin !== null) {
     report("route.reverse_origin", 'found without route.mode = "reverse"; allowed: both or neither');
   }
+  const overrideIds = new Set<string>();
+  for (const [index, { id, profile }] of overrides.entries()) {
+    if (overrideIds.has(id)) {
+      report("overrides", `override ${index + 1}: the id ${JSON.stringify(id)} is taken; ids are unique`);
+    }
+    overrideIds.add(id);
+    if (profile === "strict" && tls.upstreamSniMode === "disabled") {
+      report(
+        "overrides",
+        `override ${index + 1}: the profile "strict" does not go with tls.upstream_sni_mode = "disabled"`,
+      );
+    }
+  }
   const ids = new Set<string>();
   for (const [index, { id }] of policy.rules.entries()) {
     if (ids.has(id)) {
@@ -137,7 +150,7 @@ function withOrigin(key: SettingKey, detail: string, origins: ReadonlyMap<Settin
   return `${where}${key}: ${detail}`;
 }
 
-function warningsOf({ listen, policy }: Settings): string[] {
+function warningsOf({ listen, policy, overrides }: Settings): string[] {
   const warnings: string[] = [];
   for (const text of listen) {
     const address = parseListenAddress(text);
@@ -146,6 +159,15 @@ function warningsOf({ listen, policy }: Settings): string[] {
         `listen: ${text} is not a loopback address: every machine that reaches it can use the proxy`,
       );
     }
+  }
+  for (const { id, hosts, skipUpstreamVerify } of overrides) {
+    if (!skipUpstreamVerify) continue;
+    warnings.push(
+      `overrides: ${JSON.stringify(id)} skips the verification of ${
+        hosts.join(", ")
+      }: whoever stands between ` +
+        "can read and change what passes",
+    );
   }
   const blocked = new Set(policy.blockHosts);
   for (const pattern of policy.ignoreHosts) {

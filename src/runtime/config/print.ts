@@ -2,7 +2,7 @@
  * `config print`: the effective settings as a TOML file, each with where it came from. What it prints is
  * itself a configuration file that gives the same settings.
  */
-import type { PolicyRule } from "../../core/settings.ts";
+import type { HostOverride, PolicyRule } from "../../core/settings.ts";
 import type { LoadedSettings, Origin } from "./load.ts";
 import { type Descriptor, DESCRIPTORS, settingsPath } from "./schema.ts";
 import { formatDuration, formatSize } from "./units.ts";
@@ -46,7 +46,20 @@ function writeValue(descriptor: Descriptor, value: SettingValue): string | null 
     const size = formatSize(value);
     return size === String(value) ? size : quoteToml(size);
   }
-  return writeList(value.map((item) => typeof item === "string" ? quoteToml(item) : writeRule(item)));
+  return writeList(value.map((item) => {
+    if (typeof item === "string") return quoteToml(item);
+    return "action" in item ? writeRule(item) : writeOverride(item);
+  }));
+}
+
+function writeOverride(override: HostOverride): string {
+  const { id, hosts, forceTunnel, disableH2, skipUpstreamVerify, profile } = override;
+  const written = [`id = ${quoteToml(id)}`, `hosts = ${writeList(hosts.map(quoteToml))}`];
+  if (forceTunnel) written.push("force_tunnel = true");
+  if (disableH2) written.push("disable_h2 = true");
+  if (skipUpstreamVerify) written.push("skip_upstream_verify = true");
+  if (profile !== null) written.push(`profile = ${quoteToml(profile)}`);
+  return `{ ${written.join(", ")} }`;
 }
 
 function writeRule({ id, hosts, ports, action }: PolicyRule): string {

@@ -39,6 +39,7 @@ export function defaultText(descriptor: Descriptor): string {
     case "optional_origin":
       return "not set";
     case "rules":
+    case "overrides":
       return "[]";
     case "list":
       return JSON.stringify(descriptor.default);

@@ -4,7 +4,7 @@
  * prove that it describes exactly what `core/settings.ts` declares. A key that is not here is unknown:
  * there is no option that is accepted and does nothing.
  */
-import type { PolicyRule, Settings } from "../../core/settings.ts";
+import type { HostOverride, PolicyRule, Settings } from "../../core/settings.ts";
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -53,9 +53,10 @@ export type Descriptor =
     readonly maxItems: number;
     readonly default: readonly string[];
   }
-  | Described & { readonly type: "rules"; readonly maxItems: number };
+  | Described & { readonly type: "rules" | "overrides"; readonly maxItems: number };
 
 export const ACTIONS = ["intercept", "tunnel", "block"] as const;
+export const TLS_PROFILES = ["strict", "default", "compat"] as const;
 
 export const DESCRIPTORS = [
   {
@@ -71,6 +72,12 @@ export const DESCRIPTORS = [
     key: "state_dir",
     type: "directory",
     why: "Holds the CA and learned state; created for its owner alone.",
+  },
+  {
+    key: "overrides",
+    type: "overrides",
+    maxItems: 10_000,
+    why: "Tables of id, hosts and what holds for them alone; the first match acts, never against a block.",
   },
   {
     key: "route.mode",
@@ -284,7 +291,7 @@ export const DESCRIPTORS = [
   {
     key: "tls.profile",
     type: "choice",
-    choices: ["strict", "default", "compat"],
+    choices: TLS_PROFILES,
     default: "default",
     why: "Strict speaks TLS 1.3 only; compat also speaks what old peers need.",
   },
@@ -515,6 +522,7 @@ type ValueOf<D extends Descriptor> = D extends { type: "duration" | "size" | "co
   : D extends { type: "choice"; choices: readonly (infer Choice)[] } ? Choice
   : D extends { type: "list" } ? readonly string[]
   : D extends { type: "rules" } ? readonly PolicyRule[]
+  : D extends { type: "overrides" } ? readonly HostOverride[]
   : D extends { type: "optional_path" | "optional_origin" } ? string | null
   : D extends { type: "switch" } ? boolean
   : string;

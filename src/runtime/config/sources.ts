@@ -81,6 +81,7 @@ function defaultOf(descriptor: Descriptor, options: LoadOptions): SettingValue {
     case "optional_origin":
       return null;
     case "rules":
+    case "overrides":
       return [];
     default:
       return descriptor.default;
@@ -184,7 +185,7 @@ export function readEnvironmentSource(options: LoadOptions, problems: string[]):
   return assigned;
 }
 
-/** Variables are text: lists are cut at commas, rules are a JSON list, counts are digits, switches true or false. */
+/** Variables are text: lists are cut at commas, tables are a JSON list, counts are digits, switches true or false. */
 function nodeFromVariable(descriptor: Descriptor, text: string): ConfigNode {
   if (descriptor.type === "list") {
     return nodeFromValue(text.split(",").map((item) => item.trim()).filter((item) => item !== ""));
@@ -193,7 +194,7 @@ function nodeFromVariable(descriptor: Descriptor, text: string): ConfigNode {
   if (descriptor.type === "switch" && (text === "true" || text === "false")) {
     return nodeFromValue(text === "true");
   }
-  if (descriptor.type !== "rules") return nodeFromValue(text);
+  if (descriptor.type !== "rules" && descriptor.type !== "overrides") return nodeFromValue(text);
   try {
     return nodeFromValue(JSON.parse(text));
   } catch {

@@ -4,17 +4,24 @@
  */
 import { resolve } from "node:path";
 import type { Action } from "../../core/session.ts";
-import type { PolicyRule } from "../../core/settings.ts";
+import type { HostOverride, PolicyRule } from "../../core/settings.ts";
 import { methodFault, pathFault } from "../../policy/path.ts";
 import { parsePattern } from "../../policy/pattern.ts";
 import { formatOrigin, parseOrigin } from "../../proxy/origin.ts";
 import { ADDRESS_FORMS, formatListenAddress, parseListenAddress } from "./address.ts";
 import { type ConfigNode, type ConfigTable, describeNode, quote } from "./node.ts";
-import { ACTIONS, type Descriptor, type ListItem } from "./schema.ts";
+import { ACTIONS, type Descriptor, type ListItem, TLS_PROFILES } from "./schema.ts";
 import { didYouMean } from "./suggest.ts";
 import { formatDuration, formatSize, parseDuration, parseSize } from "./units.ts";
 
-export type SettingValue = string | number | boolean | null | readonly string[] | readonly PolicyRule[];
+export type SettingValue =
+  | string
+  | number
+  | boolean
+  | null
+  | readonly string[]
+  | readonly PolicyRule[]
+  | readonly HostOverride[];
 
 /** Where a node came from: who is told of a problem, and what relative paths are relative to. */
 export interface ValueContext {
@@ -71,7 +78,9 @@ export function readValue(
     case "list":
       return readList(descriptor, node, context);
     case "rules":
-      return readRules(descriptor, node, context);
+      return readTables(descriptor, node, context, RULE_KEYS, readRule);
+    case "overrides":
+      return readTables(descriptor, node, context, OVERRIDE_KEYS, readOverride);
   }
 }
 
@@ -102,6 +111,10 @@ export function allowedText(descriptor: Descriptor): string {
       return `a list of ${descriptor.minItems} to ${descriptor.maxItems}: ${ITEMS[descriptor.item].allowed}`;
     case "rules":
       return `a list of at most ${descriptor.maxItems} tables {id, hosts, ports?, paths?, methods?, action}`;
+    case "overrides":
+      return `a list of at most ${descriptor.maxItems} tables {${
+        OVERRIDE_KEYS.join(", ")
+      }}, the last four optional`;
   }
 }
 
@@ -251,11 +264,13 @@ export const RULE_PORTS_MAX = 1_024;
 export const RULE_PATHS_MAX = 1_024;
 export const RULE_METHODS_MAX = 64;
 
-function readRules(
-  descriptor: Extract<Descriptor, { type: "rules" }>,
+function readTables<Value>(
+  descriptor: Extract<Descriptor, { type: "rules" | "overrides" }>,
   node: ConfigNode,
   context: ValueContext,
-): readonly PolicyRule[] | undefined {
+  keys: readonly string[],
+  read: (key: string, table: ConfigTable, context: ValueContext) => Value | undefined,
+): readonly Value[] | undefined {
   if (node.type !== "list" || node.items.length > descriptor.maxItems) {
     context.report(
       node.line,
@@ -264,50 +279,27 @@ function readRules(
     );
     return undefined;
   }
-  const rules: PolicyRule[] = [];
+  const values: Value[] = [];
   for (const [index, item] of node.items.entries()) {
     const key = `${descriptor.key}[${index}]`;
     if (item.type !== "table") {
-      context.report(
-        item.line,
-        key,
-        `found ${describeNode(item)}; allowed: a table of ${RULE_KEYS.join(", ")}`,
-      );
+      context.report(item.line, key, `found ${describeNode(item)}; allowed: a table of ${keys.join(", ")}`);
       continue;
     }
-    const rule = readRule(key, item, context);
-    if (rule !== undefined) rules.push(rule);
+    const value = read(key, item, context);
+    if (value !== undefined) values.push(value);
   }
-  return rules.length === node.items.length ? rules : undefined;
+  return values.length === node.items.length ? values : undefined;
 }
 
 function readRule(key: string, table: ConfigTable, context: ValueContext): PolicyRule | undefined {
   let faults = 0;
   const refuse = (name: string, node: ConfigNode | undefined, allowed: string) => {
     faults++;
-    const found = node === undefined ? "it is missing" : `found ${describeNode(node)}`;
-    context.report(node?.line ?? table.line, `${key}.${name}`, `${found}; allowed: ${allowed}`);
+    reportIn(table, `${key}.${name}`, node, allowed, context);
   };
-  for (const [name, node] of table.entries) {
-    if (RULE_KEYS.some((known) => known === name)) continue;
-    faults++;
-    context.report(node.line, `${key}.${name}`, `unknown key${didYouMean(name, RULE_KEYS)}`);
-  }
-
-  const id = table.entries.get("id");
-  const idText = id?.type === "string" ? id.value : "";
-  if (idText === "" || idText.length > RULE_ID_CHARACTERS_MAX) {
-    refuse("id", id, `a text of 1 to ${RULE_ID_CHARACTERS_MAX} characters`);
-  }
-
-  const hosts = table.entries.get("hosts");
-  let patterns: readonly string[] | undefined;
-  if (hosts?.type !== "list" || hosts.items.length === 0 || hosts.items.length > RULE_HOSTS_MAX) {
-    refuse("hosts", hosts, `a list of 1 to ${RULE_HOSTS_MAX}: ${ITEMS.pattern.allowed}`);
-  } else {
-    patterns = readItems(`${key}.hosts`, ITEMS.pattern, hosts.items, context);
-    if (patterns === undefined) faults++;
-  }
+  if (!knowsKeys(key, table, RULE_KEYS, context)) faults++;
+  const named = readNamed(key, table, context);
 
   const ports = table.entries.get("ports");
   const portNumbers: number[] = [];
@@ -358,13 +350,98 @@ function readRule(key: string, table: ConfigTable, context: ValueContext): Polic
     );
   }
 
-  if (faults > 0 || patterns === undefined || known === undefined) return undefined;
+  if (faults > 0 || named === undefined || known === undefined) return undefined;
   return {
-    id: idText,
-    hosts: patterns,
+    ...named,
     ...(ports === undefined ? {} : { ports: portNumbers }),
     ...(paths === undefined ? {} : { paths }),
     ...(methods === undefined ? {} : { methods }),
     action: known,
   };
+}
+
+const OVERRIDE_SWITCHES = ["force_tunnel", "disable_h2", "skip_upstream_verify"] as const;
+const OVERRIDE_KEYS = ["id", "hosts", ...OVERRIDE_SWITCHES, "profile"] as const;
+
+function readOverride(key: string, table: ConfigTable, context: ValueContext): HostOverride | undefined {
+  let faults = 0;
+  const refuse = (name: string, node: ConfigNode | undefined, allowed: string) => {
+    faults++;
+    reportIn(table, `${key}.${name}`, node, allowed, context);
+  };
+  if (!knowsKeys(key, table, OVERRIDE_KEYS, context)) faults++;
+  const named = readNamed(key, table, context);
+  const [forceTunnel, disableH2, skipUpstreamVerify] = OVERRIDE_SWITCHES.map((name) => {
+    const node = table.entries.get(name);
+    if (node !== undefined && node.type !== "boolean") refuse(name, node, "true, false");
+    return node?.type === "boolean" && node.value;
+  });
+  const wanted = table.entries.get("profile");
+  const profile = TLS_PROFILES.find((known) => wanted?.type === "string" && known === wanted.value) ?? null;
+  if (wanted !== undefined && profile === null) {
+    refuse("profile", wanted, TLS_PROFILES.map((known) => JSON.stringify(known)).join(", "));
+  }
+  if (faults > 0 || named === undefined) return undefined;
+  const others = disableH2 || skipUpstreamVerify || profile !== null;
+  if (!forceTunnel && !others) {
+    return context.report(
+      table.line,
+      key,
+      `it overrides nothing; allowed: one of ${OVERRIDE_KEYS.slice(2).join(", ")}`,
+    );
+  }
+  if (forceTunnel && others) {
+    return context.report(
+      table.line,
+      key,
+      "found force_tunnel beside others, which a tunnel leaves nothing to do",
+    );
+  }
+  return {
+    ...named,
+    forceTunnel: forceTunnel === true,
+    disableH2: disableH2 === true,
+    skipUpstreamVerify: skipUpstreamVerify === true,
+    profile,
+  };
+}
+
+function reportIn(
+  table: ConfigTable,
+  key: string,
+  node: ConfigNode | undefined,
+  allowed: string,
+  context: ValueContext,
+): void {
+  const found = node === undefined ? "it is missing" : `found ${describeNode(node)}`;
+  context.report(node?.line ?? table.line, key, `${found}; allowed: ${allowed}`);
+}
+
+function knowsKeys(key: string, table: ConfigTable, keys: readonly string[], context: ValueContext): boolean {
+  const unknown = [...table.entries].filter(([name]) => !keys.includes(name));
+  for (const [name, node] of unknown) {
+    context.report(node.line, `${key}.${name}`, `unknown key${didYouMean(name, keys)}`);
+  }
+  return unknown.length === 0;
+}
+
+/** What every table of a list begins with: its own name, and the hosts it is about. */
+function readNamed(
+  key: string,
+  table: ConfigTable,
+  context: ValueContext,
+): { readonly id: string; readonly hosts: readonly string[] } | undefined {
+  const id = table.entries.get("id");
+  const idText = id?.type === "string" ? id.value : "";
+  const idFits = idText !== "" && idText.length <= RULE_ID_CHARACTERS_MAX;
+  if (!idFits) {
+    reportIn(table, `${key}.id`, id, `a text of 1 to ${RULE_ID_CHARACTERS_MAX} characters`, context);
+  }
+  const list = table.entries.get("hosts");
+  let hosts: readonly string[] | undefined;
+  if (list?.type !== "list" || list.items.length === 0 || list.items.length > RULE_HOSTS_MAX) {
+    const allowed = `a list of 1 to ${RULE_HOSTS_MAX}: ${ITEMS.pattern.allowed}`;
+    reportIn(table, `${key}.hosts`, list, allowed, context);
+  } else hosts = readItems(`${key}.hosts`, ITEMS.pattern, list.items, context);
+  return idFits && hosts !== undefined ? { id: idText, hosts } : undefined;
 }

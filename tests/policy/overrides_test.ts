@@ -1,0 +1,53 @@
+import { assertEquals } from "@std/assert";
+import type { Decision, Question } from "../../src/core/session.ts";
+import type { HostOverride } from "../../src/core/settings.ts";
+import { compileOverrides } from "../../src/policy/overrides.ts";
+
+const NONE = { forceTunnel: false, disableH2: false, skipUpstreamVerify: false, profile: null };
+const OVERRIDES: readonly HostOverride[] = [
+  { ...NONE, id: "tunnel", hosts: ["a.test", "10.0.0.0/8"], forceTunnel: true },
+  { ...NONE, id: "no-h2", hosts: ["*.test:443"], disableH2: true },
+];
+const INTERCEPT: Decision = { action: "intercept", reason: "rule", ruleId: "r" };
+
+function asked(decision: Decision, host: string, port = 443, sni: string | null = null): Decision {
+  const question: Question = {
+    flowId: "1",
+    clientAddr: "-",
+    authority: { host, port },
+    method: "CONNECT",
+    path: null,
+    sni,
+  };
+  const compiled = compileOverrides(OVERRIDES);
+  if (compiled.type === "error") throw new Error(compiled.detail);
+  return compiled.override(decision, question);
+}
+
+Deno.test("compileOverrides: the first override whose hosts match acts", () => {
+  const forced = { action: "tunnel", reason: "override", ruleId: "tunnel" } as const;
+  assertEquals(asked(INTERCEPT, "a.test"), forced);
+  assertEquals(asked(INTERCEPT, "10.1.2.3", 8443), forced);
+  assertEquals(asked(INTERCEPT, "b.test"), { ...INTERCEPT, override: OVERRIDES[1]! });
+  assertEquals(asked(INTERCEPT, "b.test", 444), INTERCEPT);
+  assertEquals(asked(INTERCEPT, "c.example"), INTERCEPT);
+});
+
+Deno.test("compileOverrides: what is blocked stays blocked, and what is tunnelled keeps its reason", () => {
+  for (const action of ["block", "tunnel"] as const) {
+    const decision: Decision = { action, reason: "rule", ruleId: "r" };
+    assertEquals(asked(decision, "a.test"), decision);
+    assertEquals(asked(decision, "b.test"), decision);
+  }
+});
+
+Deno.test("compileOverrides: a question about the name in a hello is about that name", () => {
+  assertEquals(asked(INTERCEPT, "c.example", 443, "a.test"), INTERCEPT);
+  assertEquals(asked(INTERCEPT, "a.test", 443, "a.test").ruleId, "tunnel");
+});
+
+Deno.test("compileOverrides names the override whose pattern is wrong", () => {
+  const compiled = compileOverrides([{ ...NONE, id: "x", hosts: ["a b"], disableH2: true }]);
+  if (compiled.type !== "error") throw new Error("a b is no pattern");
+  assertEquals(compiled.detail.startsWith('overrides[0].hosts[0] (override "x"): '), true, compiled.detail);
+});
