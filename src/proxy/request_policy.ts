@@ -28,6 +28,8 @@ export interface RequestPolicyOptions {
    * escape observation by naming a host that is let through.
    */
   readonly tunnelsOthers: boolean;
+  /** The same of the name in the ClientHello, where it is the one the flow was decided for last. */
+  readonly tunnelsSni: boolean;
   /** Null: the decision comes later, through `decided`. */
   readonly decide: (question: Question) => Decision | null;
   readonly record: (event: FlowEvent) => void;
@@ -92,7 +94,7 @@ export class RequestPolicy implements RequestGate {
   }
 
   #verdict({ stream, authority, differs }: Asked, decision: Decision): Verdict {
-    const { protocol, record, tunnelsOthers } = this.#options;
+    const { protocol, record, tunnelsOthers, tunnelsSni, sni } = this.#options;
     if (differs || decision.action !== "intercept") {
       const named = formatAuthority(shown(authority));
       record(requestDecisionEvent(decision, { protocol, stream, authority: named }));
@@ -101,7 +103,7 @@ export class RequestPolicy implements RequestGate {
       case "block":
         return { type: "refuse", answer: blockedAnswer(shown(authority), decision.ruleId) };
       case "tunnel":
-        return differs && !tunnelsOthers ? OBSERVE : RELAY;
+        return (differs ? tunnelsOthers : sni === null || tunnelsSni) ? RELAY : OBSERVE;
       case "intercept":
         return OBSERVE;
     }

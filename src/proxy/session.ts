@@ -536,6 +536,7 @@ export class ProxySession implements Session {
       reverse: this.config.reverse !== null,
       asksAll: this.config.decidesRequests,
       tunnelsOthers: sni === null && isIpAddress(target.host),
+      tunnelsSni: isIpAddress(target.host),
       decide: (question) => this.effects.decide(++this.#questionId, question),
       record: (event) => this.#record(event),
     });

@@ -21,6 +21,7 @@ function policy(options: Partial<RequestPolicyOptions> = {}) {
     reverse: false,
     asksAll: false,
     tunnelsOthers: false,
+    tunnelsSni: false,
     decide: (question) => {
       questions.push(question);
       return byPath(question);
@@ -109,4 +110,11 @@ Deno.test("RequestPolicy takes a decision that comes later once", () => {
   assertEquals(made.decided(decision)?.type, "refuse");
   assertEquals(made.decided(decision), null);
   assertEquals(events.length, 1);
+});
+
+Deno.test("RequestPolicy does not let a name in the hello out of sight that the flow was not let out of sight for", () => {
+  const ask = (options: Partial<RequestPolicyOptions>) =>
+    policy({ asksAll: true, ...options }).made.ask(1, "GET", "b.test", "/tunnel")?.type;
+  assertEquals(ask({ sni: "b.test" }), "observe");
+  assertEquals(ask({ sni: "b.test", target: { host: "192.0.2.1", port: 443 }, tunnelsSni: true }), "relay");
 });
