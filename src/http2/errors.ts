@@ -35,6 +35,30 @@ export function errorCodeName(code: number): string {
   return ERROR_CODE_NAMES[code] ?? `0x${code.toString(16)}`;
 }
 
+const BENIGN: ReadonlySet<string> = new Set<ErrorCodeName>([
+  "NO_ERROR",
+  "CANCEL",
+  "REFUSED_STREAM",
+  "STREAM_CLOSED",
+]);
+
+/** Whether a code of RST_STREAM or GOAWAY blames nobody. */
+export function isBenign(name: string): boolean {
+  return BENIGN.has(name);
+}
+
+const BLAMING: ReadonlySet<string> = new Set<ErrorCodeName>([
+  "PROTOCOL_ERROR",
+  "FLOW_CONTROL_ERROR",
+  "STREAM_CLOSED",
+  "FRAME_SIZE_ERROR",
+]);
+
+/** Whether a code of RST_STREAM says that the other side broke a rule, be it only in what it sent too late. */
+export function isBlaming(name: string): boolean {
+  return BLAMING.has(name);
+}
+
 /** Whether it ends the connection (RFC 9113 §5.4.1) or one stream (§5.4.2). */
 export type ErrorScope = "connection" | "stream";
 

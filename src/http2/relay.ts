@@ -20,17 +20,25 @@ import type { Answer } from "../http/answer.ts";
 import { type CaptureRules, type ExchangeError, ExchangeRecorder } from "../http/exchange_recorder.ts";
 import type { Observation } from "../http/observation.ts";
 import type { RequestGate, Verdict } from "../http/request_gate.ts";
-import { quoteFound } from "../http/quote.ts";
 import { Direction } from "./direction.ts";
+import { Farewells } from "./farewells.ts";
 import { FloodGuard } from "./flood_guard.ts";
-import { type ErrorCodeName, errorCodeName, type Http2Error, http2Error, isLimit } from "./errors.ts";
+import {
+  type ErrorCodeName,
+  errorCodeName,
+  type Http2Error,
+  http2Error,
+  isBenign,
+  isBlaming,
+  isLimit,
+} from "./errors.ts";
 import { readRequest, readResponse, readTrailers, type RequestSection } from "./field_section.ts";
 import type { FramePiece } from "./frame_reader.ts";
 import { encodeGoaway, encodeRstStream, encodeWindowUpdate } from "./frame_writer.ts";
-import { type ControlFrame, FLAG_END_STREAM, FRAME_TYPES, type GoawayFrame } from "./frames.ts";
+import { type ControlFrame, FLAG_END_STREAM, FRAME_TYPES } from "./frames.ts";
 import { type HeaderBlock, isBlockFrame } from "./header_block.ts";
+import { HeldFrameTimer } from "./held_frame_timer.ts";
 import type { HpackField } from "./hpack_table.ts";
-import { readLatin1 } from "./latin1.ts";
 import type { Http2Limits } from "./limits.ts";
 import { MessageOrder } from "./message_order.ts";
 import { Refusals } from "./refusals.ts";
@@ -75,35 +83,13 @@ interface Opening {
 const NOTHING = new Uint8Array(0);
 const OBSERVE: Verdict = { type: "observe" };
 
-/** Codes of RST_STREAM that say that the other side broke a rule (RFC 9113 §7). */
-const BLAMING: ReadonlySet<string> = new Set<ErrorCodeName>([
-  "PROTOCOL_ERROR",
-  "FLOW_CONTROL_ERROR",
-  "STREAM_CLOSED",
-  "FRAME_SIZE_ERROR",
-]);
-
-/** Codes of RST_STREAM and GOAWAY that blame nobody (RFC 9113 §7). */
-const BENIGN: ReadonlySet<string> = new Set<ErrorCodeName>([
-  "NO_ERROR",
-  "CANCEL",
-  "REFUSED_STREAM",
-  "STREAM_CLOSED",
-]);
-
-/** What a side's last GOAWAY said. */
-interface Farewell {
-  readonly lastStreamId: number;
-  readonly code: string;
-  readonly detail: string;
-}
-
 export class Http2Relay {
   readonly #host: Http2Host;
   readonly #options: Http2RelayOptions;
   readonly #directions: Record<Side, Direction>;
   readonly #streams = new StreamTable();
-  readonly #farewells: Record<Side, Farewell | null> = { client: null, server: null };
+  readonly #farewells = new Farewells();
+  readonly #heldFrameTimers: Record<Side, HeldFrameTimer>;
   readonly #floods: FloodGuard;
   readonly #refusals: Refusals;
   /** The request that waits for the gate, and what the client sent behind it. */
@@ -125,6 +111,10 @@ export class Http2Relay {
     this.#directions = {
       client: new Direction("client", limits, (data) => host.send("server", data)),
       server: new Direction("server", limits, (data) => host.send("client", data)),
+    };
+    this.#heldFrameTimers = {
+      client: new HeldFrameTimer(host, "client_head", limits.headMs),
+      server: new HeldFrameTimer(host, "server_head", limits.headMs),
     };
     this.#refusals = new Refusals(this.#directions.client.settings, this.#directions.server);
     this.#host.arm("idle", addMilliseconds(now, options.limits.idleMs));
@@ -175,7 +165,8 @@ export class Http2Relay {
 
   #read(direction: Direction, data: Uint8Array): void {
     const side = direction.by;
-    this.#heldFrameSince[side] = "before";
+    const heldFrameTimer = this.#heldFrameTimers[side];
+    heldFrameTimer.readBegins();
     let offset = 0;
     while (!this.#finished) {
       const event = direction.reader.read(data, offset);
@@ -199,14 +190,14 @@ export class Http2Relay {
           this.#error(direction, event.error);
           break;
       }
-      if (!direction.inHeldFrame) this.#heldFrameSince[side] = "now";
+      if (!direction.inHeldFrame) heldFrameTimer.nothingHeld();
       if (this.#undecided !== null && side === "client") {
         this.#hold(data.slice(offset));
         break;
       }
     }
     if (this.#finished) return;
-    this.#watchHeldFrame(direction);
+    heldFrameTimer.readEnds(direction.inHeldFrame, this.#now);
     this.#finishIfDrained();
   }
 
@@ -218,23 +209,21 @@ export class Http2Relay {
       return;
     }
     const direction = this.#directions[side];
-    const farewell = this.#farewells[side];
+    const complaint = this.#farewells.complaintOf(side);
     for (const stream of [...this.#streams.open()]) {
-      const refused = this.#refusedBy(stream);
+      const refused = this.#farewells.refusalOf(stream.id);
       if (refused !== null) this.#closeStream(stream, "reset", refused);
     }
     if (!this.#finished && side === "client") this.#completeAnswered();
     if (this.#finished) return;
     // Frames delimit themselves, so nothing is lost where the end comes without that of TLS.
     if (this.#streams.size === 0 && direction.reader.betweenFrames) {
-      if (farewell === null || BENIGN.has(farewell.code)) this.#finish("complete");
-      else this.#finish(side === "client" ? "client_reset" : "server_reset", farewell.detail);
+      if (complaint === null) this.#finish("complete");
+      else this.#finish(side === "client" ? "client_reset" : "server_reset", complaint);
       return;
     }
     // RFC 9113 §9.1: an end with streams under way ends them all; each side learns of the other's end.
-    const detail = farewell !== null && !BENIGN.has(farewell.code)
-      ? farewell.detail
-      : `The ${side} ended with ${this.#streams.size} streams under way`;
+    const detail = complaint ?? `The ${side} ended with ${this.#streams.size} streams under way`;
     this.#completeAll(side === "client" ? "client_aborted" : "server_aborted", {
       by: side,
       code: "connection_ended",
@@ -324,7 +313,7 @@ export class Http2Relay {
         this.#windowUpdate(direction, frame.streamId, frame.increment, raw);
         return;
       case "goaway":
-        this.#farewells[direction.by] = farewellOf(direction.by, frame);
+        this.#farewells.said(direction.by, frame);
         direction.forward(raw);
         return;
       case "priority":
@@ -359,16 +348,9 @@ export class Http2Relay {
   #checkInitialWindow({ by, settings }: Direction, before: number): Http2Error | null {
     const { initialWindowSize } = settings.latest;
     if (initialWindowSize <= before) return null;
-    for (const { id, granted } of this.#streams.open()) {
-      if (initialWindowSize + granted[opposite(by)] > MAX_WINDOW_SIZE) {
-        return windowOverflow(
-          by,
-          0,
-          `SETTINGS_INITIAL_WINDOW_SIZE ${initialWindowSize} makes that of stream ${id}`,
-        );
-      }
-    }
-    return null;
+    const most = this.#streams.mostGranted(opposite(by));
+    if (initialWindowSize + most <= MAX_WINDOW_SIZE) return null;
+    return windowOverflow(by, 0, `SETTINGS_INITIAL_WINDOW_SIZE ${initialWindowSize} makes that of a stream`);
   }
 
   #windowUpdate(direction: Direction, streamId: number, increment: number, raw: Uint8Array): void {
@@ -416,7 +398,7 @@ export class Http2Relay {
     // all it was promised may leave before the frame that says so: curl does.
     const answered = stream?.state === "server_ended" ||
       (direction.by === "client" && stream !== undefined && isAnswered(stream));
-    const complete = answered && BENIGN.has(name);
+    const complete = answered && isBenign(name);
     const flood = answered ? null : this.#resetFlood(direction.by, name);
     if (flood !== null) {
       this.#connectionError(flood);
@@ -436,7 +418,7 @@ export class Http2Relay {
   /** A server that blames the client for a stream's end was provoked into it. */
   #resetFlood(by: Side, errorName: string): Http2Error | null {
     const flood = this.#floods.reset(by, this.#now);
-    if (flood !== null || by === "client" || !BLAMING.has(errorName)) return flood;
+    if (flood !== null || by === "client" || !isBlaming(errorName)) return flood;
     return this.#floods.provokedReset("client", this.#now);
   }
 
@@ -933,19 +915,11 @@ export class Http2Relay {
 
   #completeAll(outcome: ExchangeOutcome, error: ExchangeError): void {
     for (const stream of this.#streams.open()) {
-      const refused = this.#refusedBy(stream);
+      const refused = this.#farewells.refusalOf(stream.id);
       if (refused === null) stream.recorder?.complete(outcome, this.#now, error);
       else stream.recorder?.complete("reset", this.#now, refused);
     }
     this.#streams.clear();
-  }
-
-  /** A GOAWAY said that this stream will not be processed (RFC 9113 §6.8); nobody resets it after that. */
-  #refusedBy(stream: Stream): ExchangeError | null {
-    const by = opposite(initiatorOf(stream.id));
-    const farewell = this.#farewells[by];
-    if (farewell === null || stream.id <= farewell.lastStreamId) return null;
-    return { by, code: farewell.code, detail: farewell.detail };
   }
 
   /**
@@ -972,22 +946,6 @@ export class Http2Relay {
     this.#host.arm("exchange_idle", next);
   }
 
-  /** A frame or field block that is not whole must be within `timeouts.head` of its beginning. */
-  #watchHeldFrame(direction: Direction): void {
-    const { by } = direction;
-    const timer: Timer = by === "client" ? "client_head" : "server_head";
-    if (!direction.inHeldFrame) {
-      if (this.#heldFrameArmed[by]) this.#host.disarm(timer);
-    } else if (!this.#heldFrameArmed[by] || this.#heldFrameSince[by] === "now") {
-      this.#host.arm(timer, addMilliseconds(this.#now, this.#options.limits.headMs));
-    }
-    this.#heldFrameArmed[by] = direction.inHeldFrame;
-  }
-
-  readonly #heldFrameArmed: Record<Side, boolean> = { client: false, server: false };
-  /** Whether what is held has begun with the read at hand. */
-  readonly #heldFrameSince: Record<Side, "before" | "now"> = { client: "before", server: "before" };
-
   #flush(): void {
     this.#directions.client.flush();
     this.#directions.server.flush();
@@ -1004,14 +962,6 @@ export class Http2Relay {
 /** The client has all of the content that was promised it, be the frame that ends the response with it or not. */
 function isAnswered({ order }: Stream): boolean {
   return order.server.hasPromisedContent;
-}
-
-function farewellOf(by: Side, { lastStreamId, errorCode, debugData }: GoawayFrame): Farewell {
-  const code = errorCodeName(errorCode);
-  const debug = debugData.length === 0
-    ? ""
-    : `: ${quoteFound(readLatin1(debugData, 0, Math.min(debugData.length, 256)))}`;
-  return { lastStreamId, code, detail: `GOAWAY from the ${by}: ${code}${debug}` };
 }
 
 function windowOverflow(by: Side, streamId: number, what: string): Http2Error {

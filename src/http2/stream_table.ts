@@ -81,6 +81,13 @@ export class StreamTable {
     dropOldest(this.#resetByProxy, RESET_STREAMS_MAX);
   }
 
+  /** The most that an open stream's sender was granted beyond the initial window. */
+  mostGranted(sender: Side): number {
+    let most = -Infinity;
+    for (const { granted } of this.#open.values()) most = Math.max(most, granted[sender]);
+    return most;
+  }
+
   clear(): void {
     this.#open.clear();
   }
