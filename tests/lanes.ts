@@ -25,7 +25,7 @@ export interface Lane {
   readonly timeoutMs: number;
 }
 
-export const REQUIRED_PROTOCOLS: readonly Protocol[] = ["connect", "tunnel", "tls", "http1", "http2"];
+export const REQUIRED_PROTOCOLS: readonly Protocol[] = ["connect", "tunnel", "tls", "http1", "http2", "sse"];
 
 const TOOL_LANE = {
   kind: "tool",
@@ -49,6 +49,16 @@ export const LANES: readonly Lane[] = [
     name: "http1-vectors",
     protocols: ["http1"],
     files: ["tests/conformance/http1_corpora_test.ts"],
+  },
+  {
+    ...VECTOR_LANE,
+    name: "sse",
+    protocols: ["sse"],
+    files: [
+      "tests/conformance/sse_corpus_test.ts",
+      "tests/observe/golden_test.ts",
+      "tests/observe/property_test.ts",
+    ],
   },
   {
     ...VECTOR_LANE,

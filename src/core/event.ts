@@ -29,6 +29,7 @@ export const EVENT_KINDS = [
   "response_body_chunk",
   "response_trailers",
   "exchange_completed",
+  "sse_event",
   "ndjson_line",
   "grpc_headers",
   "grpc_message",

@@ -175,6 +175,16 @@ const ATTRIBUTE_RULES: Readonly<Record<EventKind, Readonly<Record<string, Rule>>
     response_head_bytes: count,
     ttfb_ns: orNull(count),
   },
+  sse_event: {
+    ...unit,
+    comments: optional(ordinal),
+    complete: optional(flag),
+    event: optional(text),
+    id: optional(text),
+    index: count,
+    retry_ms: optional(count),
+    truncated: optional(flag),
+  },
   ndjson_line: { ...unit, index: count },
   grpc_headers: {
     exchange_id: ordinal,

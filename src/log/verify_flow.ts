@@ -107,6 +107,7 @@ export class FlowChecker {
       case "response_trailers":
       case "exchange_completed":
         return this.#exchangeKey(event) ?? this.#exchangeEvent(event);
+      case "sse_event":
       case "ndjson_line":
       case "grpc_headers":
       case "grpc_message":

@@ -5,6 +5,8 @@
  */
 import type { ObserverContext } from "./observer.ts";
 
+export type BytesBudget = Pick<ObserverContext, "hold" | "release">;
+
 const NOTHING = new Uint8Array(0);
 /** What is reserved grows from here, twofold. */
 const FIRST_BYTES = 256;
@@ -15,7 +17,7 @@ export class KeptBytes {
   #reserved = 0;
 
   constructor(
-    private readonly budget: Pick<ObserverContext, "hold" | "release">,
+    private readonly budget: BytesBudget,
     private readonly bytesMax: number,
   ) {}
 
@@ -42,6 +44,11 @@ export class KeptBytes {
     }
     this.#bytes.set(taken, this.length);
     this.length += taken.length;
+  }
+
+  /** Keeps nothing any more; the room stays for what comes next. */
+  reset(): void {
+    this.length = 0;
   }
 
   /** Keeps nothing any more, and gives back what it took. */

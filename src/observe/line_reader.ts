@@ -1,98 +1,95 @@
 /**
- * Cuts content into lines that end with LF, a CR before it left out. Of each line at most `lineBytesMax`
- * octets are kept; the rest is counted. What is kept is taken from the flow's budget.
+ * Cuts content into lines. Of each line at most `lineBytesMax` octets are kept; the rest is counted. What is
+ * kept is taken from the flow's budget. A line is given as its end arrives: where a CR alone is one, the LF that
+ * may follow belongs to it and is passed over, whenever it comes.
  */
-import type { ObserverContext } from "./observer.ts";
+import { type BytesBudget, KeptBytes } from "./kept_bytes.ts";
+
+/** `lf`: LF, a CR before it left out. `any`: LF, CR or CRLF. */
+export type LineEnds = "lf" | "any";
 
 /** `line` is what was kept of it, valid during the call; `bytes` is how long it is. */
 export type OnLine = (line: Uint8Array, bytes: number) => void;
 
 const LF = 0x0a;
 const CR = 0x0d;
-const NOTHING = new Uint8Array(0);
-/** What is reserved grows from here, twofold. */
-const FIRST_BYTES = 256;
 
 export class LineReader {
-  #kept = NOTHING;
-  #keptBytes = 0;
-  /** Taken from the budget: what the longest line so far needs, whether it had to be kept or not. */
-  #reserved = 0;
+  readonly #line: KeptBytes;
   /** The length of the line under way. */
   #bytes = 0;
-  /** The last octet so far was CR. */
+  /** The last octet of the line under way is CR; only where that is no end. */
   #endsWithCr = false;
+  /** A line ended with CR; a LF right after it ends nothing. */
+  #skipsLf = false;
 
   constructor(
-    private readonly budget: Pick<ObserverContext, "hold" | "release">,
+    budget: BytesBudget,
     private readonly lineBytesMax: number,
-  ) {}
+    private readonly ends: LineEnds = "lf",
+  ) {
+    this.#line = new KeptBytes(budget, lineBytesMax);
+  }
 
   push(content: Uint8Array, onLine: OnLine): void {
-    for (let start = 0; start < content.length;) {
-      const end = content.indexOf(LF, start);
-      if (end < 0) {
-        const rest = content.subarray(start);
-        if (this.#reserve(this.#keptBytes + rest.length)) this.#keep(rest);
+    let start = this.#skipsLf && content[0] === LF ? 1 : 0;
+    if (content.length > 0) this.#skipsLf = false;
+    // Each is looked for anew only behind the last one found, so that rare ends cost no more than frequent ones.
+    let lf = -1;
+    let cr = this.ends === "any" ? -1 : content.length;
+    while (start < content.length) {
+      if (lf < start) lf = indexOr(content, LF, start);
+      if (cr < start) cr = indexOr(content, CR, start);
+      const end = Math.min(lf, cr);
+      const part = content.subarray(start, end);
+      if (end === content.length) {
+        if (this.#line.reserve(this.#bytes + part.length)) this.#keep(part);
         return;
       }
-      const part = content.subarray(start, end);
-      if (!this.#reserve(this.#keptBytes + part.length)) return;
+      if (!this.#line.reserve(this.#bytes + part.length)) return;
+      start = end + 1;
+      if (end === cr) {
+        if (content[start] === LF) start++;
+        else this.#skipsLf = start === content.length;
+      }
       if (this.#bytes === 0) this.#whole(part, onLine);
       else {
         this.#keep(part);
         this.#ended(onLine);
       }
-      start = end + 1;
     }
   }
 
   /** The content is over: a line without an end is one, too. */
   end(onLine: OnLine): void {
     if (this.#bytes > 0) this.#ended(onLine);
-    this.budget.release(this.#reserved);
-    this.#reserved = 0;
-    this.#kept = NOTHING;
-  }
-
-  /** A line that lies in one piece of content need not be kept. */
-  #whole(line: Uint8Array, onLine: OnLine): void {
-    const bytes = line.at(-1) === CR ? line.length - 1 : line.length;
-    onLine(line.subarray(0, Math.min(bytes, this.lineBytesMax)), bytes);
-  }
-
-  #ended(onLine: OnLine): void {
-    const bytes = this.#endsWithCr ? this.#bytes - 1 : this.#bytes;
-    const line = this.#kept.subarray(0, Math.min(this.#keptBytes, bytes));
-    this.#bytes = 0;
-    this.#keptBytes = 0;
-    this.#endsWithCr = false;
-    onLine(line, bytes);
-  }
-
-  /** False where the budget has no room for a line of this length. */
-  #reserve(bytes: number): boolean {
-    const needed = Math.min(bytes, this.lineBytesMax);
-    if (needed <= this.#reserved) return true;
-    let size = FIRST_BYTES;
-    while (size < needed) size *= 2;
-    size = Math.min(size, this.lineBytesMax);
-    if (!this.budget.hold(size - this.#reserved)) return false;
-    this.#reserved = size;
-    return true;
+    this.#line.clear();
   }
 
   #keep(part: Uint8Array): void {
     if (part.length === 0) return;
     this.#bytes += part.length;
     this.#endsWithCr = part.at(-1) === CR;
-    const taken = part.subarray(0, this.lineBytesMax - this.#keptBytes);
-    if (this.#keptBytes + taken.length > this.#kept.length) {
-      const grown = new Uint8Array(this.#reserved);
-      grown.set(this.#kept.subarray(0, this.#keptBytes));
-      this.#kept = grown;
-    }
-    this.#kept.set(taken, this.#keptBytes);
-    this.#keptBytes += taken.length;
+    this.#line.keep(part);
   }
+
+  /** A line that lies in one piece of content need not be kept. */
+  #whole(line: Uint8Array, onLine: OnLine): void {
+    const bytes = this.ends === "lf" && line.at(-1) === CR ? line.length - 1 : line.length;
+    onLine(line.subarray(0, Math.min(bytes, this.lineBytesMax)), bytes);
+  }
+
+  #ended(onLine: OnLine): void {
+    const bytes = this.#endsWithCr ? this.#bytes - 1 : this.#bytes;
+    const line = this.#line.view.subarray(0, bytes);
+    this.#bytes = 0;
+    this.#line.reset();
+    this.#endsWithCr = false;
+    onLine(line, bytes);
+  }
+}
+
+function indexOr(content: Uint8Array, octet: number, start: number): number {
+  const index = content.indexOf(octet, start);
+  return index < 0 ? content.length : index;
 }

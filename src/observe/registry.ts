@@ -4,6 +4,7 @@
  */
 import { GRPC } from "./grpc/observer.ts";
 import { NDJSON } from "./ndjson.ts";
+import { SSE } from "./sse.ts";
 import type { ObserverDefinition } from "./observer.ts";
 
-export const OBSERVERS: readonly ObserverDefinition[] = [GRPC, NDJSON];
+export const OBSERVERS: readonly ObserverDefinition[] = [GRPC, NDJSON, SSE];

@@ -46,3 +46,14 @@ Deno.test("KeptBytes is refused what the budget has not, and what it had stays h
   assertEquals([kept.reserve(256), kept.reserve(512), kept.reserve(513)], [true, true, false]);
   assertEquals(holder.held, 512);
 });
+
+Deno.test("KeptBytes keeps its room for what comes next where it is only reset", () => {
+  const holder = budget();
+  const kept = new KeptBytes(holder, 10_000);
+  assert(kept.reserve(300));
+  kept.keep(new Uint8Array(300).fill(1));
+  kept.reset();
+  assertEquals([kept.length, holder.held], [0, 512]);
+  kept.keep(Uint8Array.of(2));
+  assertEquals(kept.view, Uint8Array.of(2));
+});

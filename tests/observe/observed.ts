@@ -28,6 +28,8 @@ export interface ObservedMessageOptions {
   readonly status?: number;
   readonly redactHeaders?: readonly string[];
   readonly observers?: readonly ObserverDefinition[];
+  /** Which events are kept; all where it is not given. */
+  readonly keep?: (event: FlowEvent) => boolean;
 }
 
 export interface Observed {
@@ -40,7 +42,8 @@ export interface Observed {
 
 export function observe(reads: readonly Uint8Array[], options: ObservedMessageOptions): Observed {
   const events: FlowEvent[] = [];
-  const record = (event: FlowEvent) => void events.push(event);
+  const { keep = () => true } = options;
+  const record = (event: FlowEvent) => void (keep(event) && events.push(event));
   const limits = { ...LIMITS, ...options.limits };
   const redactHeaders = new Set(options.redactHeaders ?? []);
   const observation = new FlowObservation({
