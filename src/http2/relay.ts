@@ -434,6 +434,7 @@ export class Http2Relay {
     if (piece.begins) direction.swallowing = !this.#mayPass(direction, piece, endStream);
     if (direction.swallowing || this.#finished) return;
     const stream = this.#streams.get(header.streamId);
+    if (stream !== undefined && piece.content.length > 0) stream.progressAt = this.#now;
     if (direction.by === "client") stream?.recorder?.requestContent(piece.content);
     else stream?.recorder?.responseContent(piece.content);
     if (direction.holding) this.#refusals.holdPiece(piece);
@@ -460,7 +461,7 @@ export class Http2Relay {
         else if (!this.#admit(direction, length)) return false;
         if (stream !== undefined) {
           stream.granted[direction.by] -= length;
-          if (length > paddingBytes || endStream) stream.progressAt = this.#now;
+          if (endStream) stream.progressAt = this.#now;
         }
         return true;
       }

@@ -3,6 +3,8 @@
  * at one more the connection ends with ENHANCE_YOUR_CALM or the RFC's own code, and nothing is piled up.
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import fc from "fast-check";
+import type { Side } from "../../src/core/side.ts";
 import { FLOOD_BUDGETS } from "../../src/http2/flood_guard.ts";
 import {
   encodeData,
@@ -159,4 +161,55 @@ Deno.test("PING and WINDOW_UPDATE do not keep a connection without streams", () 
     world.at(at).client(frame(T.PING, 0, 0, new Array(8).fill(1)), encodeWindowUpdate(0, 1));
   }
   assertEquals(world.finished?.reason, "idle_timeout");
+});
+
+Deno.test("each attack gives the same events, bytes and end however its octets are cut", async () => {
+  /** What each side said, one entry for each time the other was silent. */
+  async function script(attack: typeof ATTACKS[number]): Promise<[Side, Uint8Array][]> {
+    const said: [Side, Uint8Array][] = [];
+    const stage: AttackStage = {
+      say: (side, ...frames) => {
+        const before = said.at(-1);
+        if (before?.[0] === side) before[1] = join(before[1], ...frames);
+        else said.push([side, join(...frames)]);
+      },
+      reaches: async () => {},
+    };
+    await attack.before?.(stage);
+    for (let count = 0; count <= attack.allowed(LIMITS); count++) await attack.round(stage, 2 * count + 1);
+    return said;
+  }
+  const options = ({ serverSettings }: typeof ATTACKS[number]) =>
+    serverSettings === undefined ? {} : { serverSettings };
+  const result = (world: RelayWorld) => ({
+    finished: world.finished,
+    events: world.events,
+    toClient: world.sent("client"),
+    toServer: world.sent("server"),
+  });
+  for (const attack of ATTACKS) {
+    const said = await script(attack);
+    const whole = new RelayWorld(options(attack));
+    for (const [side, bytes] of said) whole.by(side, bytes);
+    const expected = result(whole);
+    const total = said.reduce((sum, [, { length }]) => sum + length, 0);
+    fc.assert(
+      fc.property(
+        fc.array(fc.integer({ min: 1, max: Math.max(40, total >> 6) }), { minLength: 1, maxLength: 20 }),
+        (sizes) => {
+          const cut = new RelayWorld(options(attack));
+          let at = 0;
+          for (const [side, bytes] of said) {
+            for (let from = 0; from < bytes.length;) {
+              const size = sizes[at++ % sizes.length]!;
+              cut.by(side, bytes.subarray(from, from + size));
+              from += size;
+            }
+          }
+          assertEquals(result(cut), expected, attack.name);
+        },
+      ),
+      { numRuns: 5 },
+    );
+  }
 });

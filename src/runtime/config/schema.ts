@@ -424,7 +424,7 @@ export const DESCRIPTORS = [
     min: 1,
     max: 7 * DAY,
     default: 10 * MINUTE,
-    why: "No byte in either direction during an exchange; a model may think for minutes.",
+    why: "No byte of an exchange in either direction; a model may think for minutes.",
   },
   {
     key: "timeouts.tunnel_idle",
