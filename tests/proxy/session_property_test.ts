@@ -8,6 +8,7 @@ import {
   TIMERS,
   type TransportFault,
 } from "../../src/core/session.ts";
+import type { Origin } from "../../src/proxy/origin.ts";
 import type { Side } from "../../src/core/side.ts";
 import type { ProxySession } from "../../src/proxy/session.ts";
 import { session } from "../support/proxy_session.ts";
@@ -56,15 +57,25 @@ class Notes {
   }
 }
 
-function begin(): Notes {
+function begin(reverse: Origin | null = null): Notes {
   const notes = new Notes();
-  notes.session = session({ capture: { bodyBytes: 64, redactHeaders: new Set() } })(notes.effects);
+  const http2Enabled = reverse !== null;
+  const capture = { bodyBytes: 64, redactHeaders: new Set<string>() };
+  notes.session = session({ capture, reverse, http2Enabled })(notes.effects);
   notes.session.begin(0);
   return notes;
 }
 
 const encoder = new TextEncoder();
 const HELLO = clientHello({ extensions: [serverName("b.test"), alpn("h2", "http/1.1")] });
+
+/** The preface, SETTINGS and a request. */
+const HTTP2_GET = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + "\0\0\0\x04\0\0\0\0\0" +
+  "\0\0\x03\x01\x05\0\0\0\x01\x82\x87\x84";
+const ORIGINS: readonly Origin[] = [
+  { authority: { host: "o.test", port: 443 }, tls: true },
+  { authority: { host: "o.test", port: 80 }, tls: false },
+];
 
 /** What peers say: whole things, halves of them, and rubbish. */
 const said: fc.Arbitrary<Uint8Array> = fc.oneof(
@@ -83,6 +94,9 @@ const said: fc.Arbitrary<Uint8Array> = fc.oneof(
       "HTTP/1.1 200 OK\r\n\r\nuntil the end",
       "\r\n",
       "220 mail\r\n",
+      "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n",
+      HTTP2_GET,
+      HTTP2_GET.slice(0, 30),
     ].map((text) => encoder.encode(text)),
     HELLO,
     HELLO.slice(0, 40),
@@ -152,7 +166,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   {
     weight: 8,
-    arbitrary: fc.tuple(fault, fc.constantFrom(null, "http/1.1")).chain(([fault, chosen]) =>
+    arbitrary: fc.tuple(fault, fc.constantFrom(null, "http/1.1", "h2")).chain(([fault, chosen]) =>
       fc.constantFrom(answeredWell(chosen), answeredBadly(fault))
     ),
   },
@@ -210,10 +224,45 @@ const BEGINNINGS: readonly (readonly Step[])[] = [
   [...TO_FORWARDED, received("server", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")],
 ];
 
+const TO_ORIGIN = [decided("intercept"), received("client", HELLO), decided("intercept")];
+
+/** The same behind a reverse listener. */
+const REVERSE_BEGINNINGS: readonly (readonly Step[])[] = [
+  [],
+  [decided("intercept")],
+  [decided("block")],
+  [decided("block"), received("client", HELLO), well],
+  [decided("tunnel")],
+  [decided("tunnel"), well],
+  TO_ORIGIN.slice(0, -1),
+  TO_ORIGIN,
+  [...TO_ORIGIN, well],
+  [...TO_ORIGIN, badly],
+  [...TO_ORIGIN, badly, answeredWell("h2")],
+  [...TO_ORIGIN, well, well],
+  [...TO_ORIGIN, well, badly],
+  [...TO_ORIGIN, well, well, well],
+  ...["GET / HTTP/1.1\r\nHost: a.test\r\n\r\n", HTTP2_GET, HTTP2_GET.slice(0, -3), "SSH-2.0-x\r\n"].flatMap(
+    (said): readonly Step[][] => [
+      [decided("intercept"), received("client", said)],
+      [decided("intercept"), received("client", said), well],
+      [decided("intercept"), received("client", said), badly],
+      [decided("intercept"), received("client", said), well, answeredWell("h2")],
+      [decided("block"), received("client", said)],
+    ],
+  ),
+];
+
+/** How a session is made, and how it is brought into a phase. */
+const start = fc.oneof(
+  fc.constantFrom(...BEGINNINGS).map((beginning) => ({ reverse: null, beginning })),
+  fc.record({ reverse: fc.constantFrom(...ORIGINS), beginning: fc.constantFrom(...REVERSE_BEGINNINGS) }),
+);
+
 Deno.test("any input in any state: ProxySession never throws, closes once, and does nothing afterwards", () => {
   fc.assert(
-    fc.property(fc.constantFrom(...BEGINNINGS), fc.array(step, { maxLength: 12 }), (beginning, steps) => {
-      const notes = begin();
+    fc.property(start, fc.array(step, { maxLength: 12 }), ({ reverse, beginning }, steps) => {
+      const notes = begin(reverse);
       let now = 0;
       for (const { take } of [...beginning, ...steps]) {
         now += 1_000_000;
@@ -227,7 +276,7 @@ Deno.test("any input in any state: ProxySession never throws, closes once, and d
       assertEquals(notes.session.heldBytes, 0);
       assertEquals(notes.session.state.illegal, 0);
     }),
-    { numRuns: 3000 },
+    { numRuns: 5000 },
   );
 });
 
@@ -235,6 +284,8 @@ Deno.test("any input in any state: ProxySession never throws, closes once, and d
 interface Conversation {
   readonly name: string;
   readonly action: Decision["action"];
+  /** Behind a reverse listener. */
+  readonly reverse?: Origin;
   readonly turns: readonly (readonly [Side, string | Uint8Array])[];
 }
 
@@ -317,12 +368,42 @@ const CONVERSATIONS: readonly Conversation[] = [
     action: "intercept",
     turns: [["client", CONNECT + GET], ["server", OK.replace("5\r\n", "5, 6\r\n")]],
   },
+  {
+    name: "HTTP/1.1 in the clear to an origin in TLS",
+    action: "intercept",
+    reverse: ORIGINS[0]!,
+    turns: [["client", GET + POST], ["server", `${OK}${OK}`]],
+  },
+  {
+    name: "TLS to an origin in the clear",
+    action: "intercept",
+    reverse: ORIGINS[1]!,
+    turns: [["client", HELLO], ["client", GET], ["server", OK]],
+  },
+  {
+    name: "HTTP/2 with prior knowledge to an origin in the clear",
+    action: "intercept",
+    reverse: ORIGINS[1]!,
+    turns: [["client", HTTP2_GET], ["server", "\0\0\0\x04\0\0\0\0\0\0\0\x01\x01\x05\0\0\0\x01\x88"]],
+  },
+  {
+    name: "HTTP/2 that is refused",
+    action: "block",
+    reverse: ORIGINS[0]!,
+    turns: [["client", HTTP2_GET]],
+  },
+  {
+    name: "no HTTP in front of an origin in TLS",
+    action: "intercept",
+    reverse: ORIGINS[0]!,
+    turns: [["client", "SSH-2.0-x\r\n"]],
+  },
   { name: "a blocked target", action: "block", turns: [["client", `${CONNECT}ahead`]] },
 ];
 
 /** Plays it with each turn cut into pieces by `cut`, and gives what was recorded and sent. */
-function played({ action, turns }: Conversation, cut: (bytes: Uint8Array) => Uint8Array[]): unknown {
-  const notes = begin();
+function played({ action, reverse, turns }: Conversation, cut: (bytes: Uint8Array) => Uint8Array[]): unknown {
+  const notes = begin(reverse);
   const { session } = notes;
   const answerAll = () => {
     while (notes.closes === 0 && (notes.questions.length > 0 || notes.hasWish)) {
