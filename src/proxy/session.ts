@@ -13,17 +13,14 @@ import type { HostOverride, TlsProfile } from "../core/settings.ts";
 import { opposite, type Side } from "../core/side.ts";
 import type { Answer } from "../http/answer.ts";
 import { encodeAnswer } from "../http1/answer.ts";
-import { isConnect, parseConnectHead } from "../http1/connect.ts";
 import type { Http1Error } from "../http1/errors.ts";
-import { HeadReader } from "../http1/head_reader.ts";
 import { Http1Relay, type RelayHost } from "../http1/relay.ts";
 import { Http2Relay } from "../http2/relay.ts";
 import { FlowObservation } from "../observe/flow_observation.ts";
 import type { ClientHello } from "../tls/client_hello.ts";
 import { normalizeTlsFailure } from "../tls/failure.ts";
 import { ja3, ja4 } from "../tls/fingerprint.ts";
-import type { Likeness } from "../tls/sniff.ts";
-import { notOffered, preferringHttp1, servedOffers } from "./alpn.ts";
+import { notOffered, preferringHttp1 } from "./alpn.ts";
 import {
   badHeadAnswer,
   blockedAnswer,
@@ -43,32 +40,21 @@ import {
   streamClosedEvent,
 } from "./events.ts";
 import { FirstBytes } from "./first_bytes.ts";
+import { FirstHead } from "./first_head.ts";
 import { FlowState } from "./flow_state.ts";
 import { ForwardRouter } from "./forward.ts";
+import { Handshakes } from "./handshakes.ts";
 import type { Origin } from "./origin.ts";
+import { join, ReadAhead } from "./read_ahead.ts";
 import { Http1Refuser, Http2Refuser, type Refusal, type Refuser } from "./refusal.ts";
 import { RequestPolicy } from "./request_policy.ts";
 import type { SessionConfig } from "./session_config.ts";
 
 const NOTHING = new Uint8Array(0);
-const NOTHING_HELD: Readonly<Record<Side, Uint8Array>> = { client: NOTHING, server: NOTHING };
 const ESTABLISHED = new TextEncoder().encode("HTTP/1.1 200 Connection Established\r\n\r\n");
 
 /** The alert of RFC 7301 §3.2, as the runtime names it. */
 const NO_APPLICATION_PROTOCOL = "ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL";
-
-/** What is known once it is clear who is to be secured, until the handshakes are over. */
-interface Handshakes {
-  /** Null where a reverse listener's client speaks in the clear to an origin that is secured. */
-  readonly hello: ClientHello | null;
-  readonly preread: Uint8Array;
-  /** The name the server is asked for and verified for. */
-  readonly serverName: string;
-  /** The name the client's leaf is for. */
-  readonly leafName: string;
-  offers: readonly string[];
-  chosen: readonly string[];
-}
 
 export class ProxySession implements Session {
   readonly state = new FlowState();
@@ -87,10 +73,8 @@ export class ProxySession implements Session {
   #tunnelNote: string | undefined;
   #exchangeId = 1;
   // Each lives only as long as its phase, so that an idle tunnel holds almost nothing.
-  #headReader: HeadReader | null;
-  /** The beginning of the first head until it tells whether that is a CONNECT: a few octets. */
-  #firstOctets = NOTHING;
-  #held = NOTHING_HELD;
+  #firstHead: FirstHead | null;
+  readonly #ahead = new ReadAhead();
   #first: FirstBytes | null = null;
   /** What the client of a reverse listener began with in the clear. */
   #began: "http1" | "http2" | "opaque" = "opaque";
@@ -110,12 +94,12 @@ export class ProxySession implements Session {
     private readonly config: SessionConfig,
     private readonly options: { readonly refuse?: "too_many_flows" } = {},
   ) {
-    this.#headReader = config.reverse === null ? this.#newHeadReader() : null;
+    this.#firstHead = config.reverse === null ? new FirstHead(config) : null;
   }
 
   get heldBytes(): number {
     const first = this.#first?.bytes ?? this.#handshakes?.preread ?? NOTHING;
-    return this.#held.client.length + this.#held.server.length + this.#headBytes + first.length +
+    return this.#ahead.bytes + this.#headBytes + first.length +
       (this.#relay?.heldBytes ?? 0) + (this.#refuser?.heldBytes ?? 0) + (this.#observation?.heldBytes ?? 0);
   }
 
@@ -154,7 +138,7 @@ export class ProxySession implements Session {
       case "closed":
         return;
       case "awaiting_head":
-        if (side === "client") this.#firstHead(data);
+        if (side === "client") this.#readFirstHead(data);
         return;
       case "peeking":
         if (side === "client") this.#peek(data);
@@ -272,7 +256,7 @@ export class ProxySession implements Session {
     this.effects.send("client", ESTABLISHED);
     if (this.#decision!.action === "tunnel") {
       this.effects.resume("client");
-      this.#tunnel(this.#takeHeld("client"));
+      this.#tunnel(this.#ahead.take("client"));
     } else this.#beginPeeking();
   }
 
@@ -463,40 +447,25 @@ export class ProxySession implements Session {
     this.#close(reason, detail);
   }
 
-  #firstHead(data: Uint8Array): void {
-    const reader = this.#headReader!;
-    let bytes = data;
-    if (reader.buffered === 0) {
-      // What is no CONNECT is the plain-HTTP relay's business from its first byte on, however that came.
-      bytes = join(this.#firstOctets, data);
-      const likeness = connectLikeness(bytes);
-      this.#firstOctets = likeness === "more" ? bytes.slice() : NOTHING;
-      if (likeness === "more") return;
-      if (likeness === "no") {
-        this.#headReader = null;
-        this.effects.disarm("client_head");
-        this.#forwardHttp(bytes);
-        return;
-      }
-    }
-    const read = reader.push(bytes, 0);
+  #readFirstHead(data: Uint8Array): void {
+    const read = this.#firstHead!.push(data);
     if (read.type === "more") return;
     this.effects.disarm("client_head");
-    this.#headReader = null;
-    if (read.type === "error") {
-      this.#connectFailed(read);
-      return;
+    this.#firstHead = null;
+    switch (read.type) {
+      case "plain":
+        this.#forwardHttp(read.bytes);
+        return;
+      case "error":
+        this.#connectFailed(read);
+        return;
+      case "connect":
+        this.#aim(read.authority);
+        if (!this.#step("deciding")) return;
+        if (read.rest.length > 0) this.#hold("client", read.rest);
+        this.#ask(null);
+        return;
     }
-    const rest = bytes.subarray(read.next);
-    const connect = parseConnectHead(read.bytes, this.config.connectParseMode, this.config.limits);
-    if (connect.type === "error") {
-      this.#connectFailed(connect);
-      return;
-    }
-    this.#aim(connect.authority);
-    if (!this.#step("deciding")) return;
-    if (rest.length > 0) this.#hold("client", rest);
-    this.#ask(null);
   }
 
   /** Where the flow is to go is known. */
@@ -585,8 +554,8 @@ export class ProxySession implements Session {
         this.effects.disarm("exchange_idle");
         this.effects.resume("client");
         if (!this.#step("awaiting_head")) return;
-        this.#headReader = this.#newHeadReader();
-        this.#firstHead(bytes);
+        this.#firstHead = new FirstHead(this.config);
+        this.#readFirstHead(bytes);
       },
     });
     this.#router = router;
@@ -633,7 +602,7 @@ export class ProxySession implements Session {
     this.effects.resume("client");
     this.#first = new FirstBytes(this.#http2Enabled);
     this.effects.arm("idle", addMilliseconds(this.#now, this.config.limits.idleMs));
-    const held = this.#takeHeld("client");
+    const held = this.#ahead.take("client");
     if (held.length > 0) this.#peek(held);
     if (this.#ended.client && this.#first !== null) this.#endedWhilePeeking();
   }
@@ -702,15 +671,9 @@ export class ProxySession implements Session {
       return;
     }
     if (origin.tls) {
-      const { host } = origin.authority;
-      this.#handshakes = {
-        hello: null,
-        preread: NOTHING,
-        serverName: host,
-        leafName: host,
-        offers: [began === "http2" ? "h2" : "http/1.1"],
-        chosen: [],
-      };
+      const targetHost = origin.authority.host;
+      this.#handshakes = new Handshakes({ hello: null, preread: NOTHING, targetHost, origin });
+      this.#handshakes.offer(began === "http2" ? "h2" : "http/1.1");
     }
     this.#open();
   }
@@ -720,7 +683,7 @@ export class ProxySession implements Session {
     if (tunnelled || (this.#began === "opaque" && this.#handshakes === null)) {
       if (!tunnelled) this.#tunnelNote ??= "neither TLS nor HTTP";
       this.effects.resume("client");
-      this.#tunnel(this.#takeHeld("client"));
+      this.#tunnel(this.#ahead.take("client"));
     } else if (origin.tls) this.#secureServer();
     else if (this.#handshakes !== null) this.#secureClient("securing_client");
     else this.#relayToOrigin();
@@ -743,7 +706,7 @@ export class ProxySession implements Session {
 
   #relayToOrigin(): void {
     this.effects.resume("client");
-    this.#observePlain(this.#began, this.#takeHeld("client"));
+    this.#observePlain(this.#began, this.#ahead.take("client"));
   }
 
   /** A protocol in which the server speaks first (SMTP, SSH) is neither TLS nor HTTP. */
@@ -773,17 +736,11 @@ export class ProxySession implements Session {
     this.#protocol = "tls";
     const fingerprints = { ja3: ja3(hello, this.config.md5), ja4: ja4(hello, this.config.sha256, "t") };
     const target = this.#target!;
-    const leafName = hello.sni ?? target.host;
-    this.#handshakes = {
-      hello,
-      preread,
-      // The client does not choose whom a reverse listener trusts.
-      serverName: this.config.reverse === null ? leafName : target.host,
-      leafName,
-      offers: [],
-      chosen: [],
-    };
-    const because = this.#settleOffers();
+    const origin = this.config.reverse;
+    const handshakes = new Handshakes({ hello, preread, targetHost: target.host, origin });
+    this.#handshakes = handshakes;
+    const unserved = handshakes.settleOffers(this.#http2Enabled);
+    const because = this.#refusal === null ? unserved : null;
     this.#record(clientHelloEvent(hello, fingerprints, because));
     this.effects.pause("client");
     if (this.#refusal !== null) this.#tellRefusal(this.#refusal);
@@ -806,26 +763,12 @@ export class ProxySession implements Session {
     const isAddress = isIpAddress(this.#target!.host);
     if (reverse === null) this.#override = decision.override ?? (isAddress ? this.#override : null);
     this.#record(connectDecisionEvent(decision, { sni, overrideId: this.#override?.id }));
-    const because = this.#settleOffers();
+    const because = this.#handshakes!.settleOffers(this.#http2Enabled);
     if (decision.action === "block") this.#close("blocked", `${sni} is blocked`);
     else if (decision.action === "tunnel" && isAddress && reverse?.tls !== false) {
       this.#tunnelHello(`${sni} is tunnelled`);
     } else if (because !== null) this.#tunnelHello(because);
     else this.#secureBoth();
-  }
-
-  /** Of the client's offers those that can be served; gives why it is tunnelled where none can. */
-  #settleOffers(): string | null {
-    const handshakes = this.#handshakes!;
-    const { alpn } = handshakes.hello!;
-    handshakes.offers = servedOffers(alpn, this.#http2Enabled);
-    if (this.config.reverse?.tls === false) {
-      // Behind it is nothing that could take a ClientHello.
-      handshakes.chosen = preferringHttp1(handshakes.offers);
-      return null;
-    }
-    const servable = alpn.length === 0 || handshakes.offers.length > 0 || this.#refusal !== null;
-    return servable ? null : `the client offers only ${alpn.join(", ")}`;
   }
 
   get #http2Enabled(): boolean {
@@ -852,12 +795,12 @@ export class ProxySession implements Session {
       return;
     }
     this.effects.resume("client");
-    this.#tunnel(join(preread, this.#takeHeld("client")), this.#releaseServer());
+    this.#tunnel(join(preread, this.#ahead.take("client")), this.#releaseServer());
   }
 
   #secureServer(): void {
     const handshakes = this.#handshakes!;
-    if (this.#held.server.length > 0) {
+    if (this.#ahead.has("server")) {
       this.#tunnelHello("the server spoke first");
       return;
     }
@@ -888,7 +831,7 @@ export class ProxySession implements Session {
     this.#record(handshakeStartedEvent("client", handshakes.chosen));
     this.effects.arm("tls_handshake", addMilliseconds(this.#now, this.config.tlsHandshakeMs));
     this.effects.secureClient({
-      preread: join(handshakes.preread, this.#takeHeld("client")),
+      preread: join(handshakes.preread, this.#ahead.take("client")),
       host: handshakes.leafName,
       alpn: handshakes.chosen,
       profile: this.#tlsProfile,
@@ -915,8 +858,8 @@ export class ProxySession implements Session {
 
   #serverTlsFailed(handshakes: Handshakes, normalizedReason: string, fault: TransportFault): void {
     const authority = { host: handshakes.serverName, port: this.#target!.port };
-    const { hello, offers } = handshakes;
-    if (fault.code !== NO_APPLICATION_PROTOCOL || hello === null || offers.length < hello.alpn.length) {
+    const { offers, offeredAll } = handshakes;
+    if (fault.code !== NO_APPLICATION_PROTOCOL || !offeredAll) {
       const answer = serverTlsFailure(authority, normalizedReason, fault.detail);
       this.#tellRefusal({ answer, reason: "tls_handshake_failed" });
       return;
@@ -946,7 +889,7 @@ export class ProxySession implements Session {
     }
     this.effects.resume("client");
     this.#awaitRefusedRequest(this.#began);
-    this.#refuse(this.#takeHeld("client"));
+    this.#refuse(this.#ahead.take("client"));
     if (this.#ended.client) this.#close(refusal.reason, refusal.answer.detail);
   }
 
@@ -1046,34 +989,20 @@ export class ProxySession implements Session {
   }
 
   #hold(side: Side, data: Uint8Array): void {
-    const before = this.#held[side];
-    const held = new Uint8Array(before.length + data.length);
-    held.set(before);
-    held.set(data, before.length);
-    this.#held = { ...this.#held, [side]: held };
+    this.#ahead.hold(side, data);
     this.effects.pause(side);
-  }
-
-  #takeHeld(side: Side): Uint8Array {
-    const held = this.#held[side];
-    if (held.length > 0) this.#held = { ...this.#held, [side]: NOTHING };
-    return held;
   }
 
   /** What the server said while it was not its turn; now it is read again. */
   #releaseServer(): Uint8Array {
-    const held = this.#takeHeld("server");
+    const held = this.#ahead.take("server");
     if (held.length > 0) this.effects.resume("server");
     return held;
   }
 
   /** What is there of the first head. */
   get #headBytes(): number {
-    return this.#firstOctets.length + (this.#headReader?.buffered ?? 0);
-  }
-
-  #newHeadReader(): HeadReader {
-    return new HeadReader({ maxHeadBytes: this.config.limits.maxHeadBytes });
+    return this.#firstHead?.bytes ?? 0;
   }
 
   #sendAnswer(answer: Answer): void {
@@ -1102,39 +1031,18 @@ export class ProxySession implements Session {
       bytesFromServer: this.#bytesFromServer,
       durationNs: this.#now - this.#startedAt,
     }));
-    this.#headReader = null;
+    this.#firstHead = null;
     this.#first = null;
     this.#handshakes = null;
     this.#relay = null;
     this.#observation = null;
     this.#router = null;
-    this.#held = NOTHING_HELD;
-    this.#firstOctets = NOTHING;
+    this.#ahead.drop();
     this.#refuser = null;
     this.effects.close();
   }
 }
 
-const CONNECT = "connect";
-
-/** Whether these first octets are meant as a CONNECT, as `isConnect` has it of whole heads. */
-function connectLikeness(bytes: Uint8Array): Likeness {
-  for (let index = 0; index < Math.min(bytes.length, CONNECT.length); index++) {
-    if ((bytes[index]! | 0x20) !== CONNECT.charCodeAt(index)) return "no";
-  }
-  if (bytes.length <= CONNECT.length) return "more";
-  return isConnect(bytes) ? "yes" : "no";
-}
-
 function isIpAddress(host: string): boolean {
   return host.includes(":") || /^[0-9.]+$/.test(host);
-}
-
-function join(first: Uint8Array, second: Uint8Array): Uint8Array {
-  if (first.length === 0) return second;
-  if (second.length === 0) return first;
-  const joined = new Uint8Array(first.length + second.length);
-  joined.set(first);
-  joined.set(second, first.length);
-  return joined;
 }
