@@ -5,6 +5,7 @@ import {
   codingsHeldBytes,
   ContentDecoder,
   RATIO_FREE_BYTES,
+  RatioAllowance,
   readCodings,
   STACKED_CODINGS_MAX,
 } from "../../src/observe/content_coding.ts";
@@ -79,4 +80,30 @@ Deno.test("ContentDecoder tells the wrapper of deflate from its absence, octet b
     assertEquals(decode(new Uint8Array(compressed), ["deflate"], LIMITS, 1), { bytes: 5, error: null });
   }
   assertEquals(decode(Uint8Array.of(0x78), ["deflate"]).error, "deflate: unexpected end of file");
+});
+
+Deno.test("ContentDecoder shares a ratio with what came before it, and stops at the same octet however it is cut", () => {
+  const pieces = [20_000, 30_000, 40_000].map((size) => gzip(new Uint8Array(size)));
+  for (const size of [100_000, 10, 1]) {
+    const allowance = new RatioAllowance(LIMITS.inflateRatio);
+    const decoded = pieces.map((piece) => {
+      const decoder = new ContentDecoder(["gzip"], INFLATERS, LIMITS, allowance);
+      for (const read of cutInto(piece, size)) decoder.push(read, () => {});
+      decoder.close();
+      return [decoder.decodedBytes, decoder.error?.includes("inflate_ratio") ?? false];
+    });
+    const last = RATIO_FREE_BYTES - 50_000;
+    assertEquals(decoded, [[20_000, false], [30_000, false], [last, true]], `in reads of ${size}`);
+    assertEquals(allowance.exceeded, true);
+  }
+});
+
+Deno.test("RatioAllowance grows by whole blocks of what came", () => {
+  const allowance = new RatioAllowance(100);
+  assertEquals([allowance.room, allowance.blockRoom], [RATIO_FREE_BYTES, 4096]);
+  allowance.coded(1);
+  allowance.decoded(9_600);
+  assertEquals([allowance.room, allowance.blockRoom], [400_000, 4095]);
+  allowance.coded(4096);
+  assertEquals([allowance.room, allowance.blockRoom], [809_600, 4095]);
 });

@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import zlib from "node:zlib";
+import { codingsHeldBytes } from "../../src/observe/content_coding.ts";
 import { FlowObservation } from "../../src/observe/flow_observation.ts";
 import type { MessageObserver, ObserverContext, ObserverDefinition } from "../../src/observe/observer.ts";
 import { NDJSON } from "../../src/observe/ndjson.ts";
@@ -174,4 +175,45 @@ Deno.test("FlowObservation: a message with nothing to look into costs nothing", 
     response: null,
   });
   assertEquals([opened, observation.heldBytes], [null, 0]);
+});
+
+Deno.test("FlowObservation: a decoder of a piece is paid for until it is closed, and closed where the observer stops", () => {
+  const compressed = new Uint8Array(zlib.gzipSync(encoder.encode("hello")));
+  const opened: number[] = [];
+  const definition = observer((context) => ({
+    content: (bytes) => {
+      for (let count = 0; count < 3; count++) {
+        const decoder = context.openDecoder(["gzip"]);
+        if (decoder === null) return;
+        decoder.push(bytes, (decoded) => opened.push(decoded.length));
+        if (count > 0) continue;
+        decoder.close();
+        decoder.close();
+      }
+      throw new Error("there is room for three");
+    },
+    end: () => {},
+  }));
+  // Two at a time are one too many: the first is closed, the second open, the third refused.
+  const decoderBufferBytes = 2 * codingsHeldBytes(["gzip"], INFLATERS) - 1;
+  const { events, heldBytes } = observe([compressed], {
+    observers: [definition],
+    direction: "request",
+    limits: { decoderBufferBytes },
+  });
+  assertEquals([heldBytes, opened], [0, [5, 5]]);
+  const [stopped] = events.filter(({ kind }) => kind === "observer_stopped");
+  assertEquals(String(stopped?.attributes["reason"]).startsWith("over the"), true);
+});
+
+Deno.test("FlowObservation: what is reported stops nothing", () => {
+  const definition = observer((context) => ({
+    content: () => context.report("framing", "odd", { index: 3 }),
+    end: () => context.emit("ndjson_line", { bytes: 0, index: 0 }),
+  }));
+  const { events } = observe([encoder.encode("a")], { observers: [definition], direction: "request" });
+  assertEquals(events.filter(({ kind }) => kind === "decoder_failed").map(({ attributes }) => attributes), [
+    { direction: "request", exchange_id: 1, index: 3, reason: "odd", stage: "framing" },
+  ]);
+  assertEquals(events.some(({ kind }) => kind === "ndjson_line"), true);
 });
