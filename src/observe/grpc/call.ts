@@ -31,9 +31,11 @@ const PLAIN: GrpcType = { subtype: null, web: false, text: false };
  * by the `te: trailers` that every call over HTTP/2 has.
  */
 export function callType(request: RequestFacts): GrpcType | null {
+  // Every call is a POST, most requests are none.
+  if (request.method !== "POST") return null;
   if (fieldValues(request.fields, "content-type").length > 0) return grpcType(mediaTypeOf(request.fields));
   const expectsTrailers = listElements(fieldValues(request.fields, "te")).includes("trailers");
-  return request.method === "POST" && expectsTrailers && METHOD_PATH.test(request.target) ? PLAIN : null;
+  return expectsTrailers && METHOD_PATH.test(request.target) ? PLAIN : null;
 }
 
 const METHOD_PATH = /^\/(?:[A-Za-z_][A-Za-z0-9_]*\.)*[A-Za-z_][A-Za-z0-9_]*\/[A-Za-z_][A-Za-z0-9_]*$/;

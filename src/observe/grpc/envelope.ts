@@ -19,7 +19,8 @@ export class EnvelopeReader {
   #prefixBytes = 0;
   /** What is missing of the message under way. */
   #missing = 0;
-  #stopped = false;
+  /** The handler wanted no more. */
+  stopped = false;
 
   constructor(private readonly handler: EnvelopeHandler) {}
 
@@ -35,7 +36,7 @@ export class EnvelopeReader {
 
   push(content: Uint8Array): void {
     let at = 0;
-    while (at < content.length && !this.#stopped) {
+    while (at < content.length && !this.stopped) {
       if (this.#prefixBytes < PREFIX_BYTES) {
         this.#prefix[this.#prefixBytes++] = content[at++]!;
         if (this.#prefixBytes === PREFIX_BYTES) this.#begin();
@@ -43,7 +44,7 @@ export class EnvelopeReader {
         const part = content.subarray(at, at + this.#missing);
         at += part.length;
         this.#missing -= part.length;
-        if (!this.handler.part(part)) this.#stopped = true;
+        if (!this.handler.part(part)) this.stopped = true;
         else if (this.#missing === 0) this.#whole();
       }
     }
@@ -53,12 +54,12 @@ export class EnvelopeReader {
     const [flags, a, b, c, d] = this.#prefix;
     // Not by shifts: those would make the highest bit a sign.
     this.#missing = a! * 0x1000000 + b! * 0x10000 + c! * 0x100 + d!;
-    if (!this.handler.begin(flags!, this.#missing)) this.#stopped = true;
+    if (!this.handler.begin(flags!, this.#missing)) this.stopped = true;
     else if (this.#missing === 0) this.#whole();
   }
 
   #whole(): void {
     this.#prefixBytes = 0;
-    if (!this.handler.whole()) this.#stopped = true;
+    if (!this.handler.whole()) this.stopped = true;
   }
 }

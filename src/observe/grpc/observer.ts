@@ -101,7 +101,10 @@ class GrpcObserver implements MessageObserver, EnvelopeHandler {
       return;
     }
     this.#reader.push(this.#base64.push(bytes));
-    if (this.#base64.failed && !this.#over) this.#fault("invalid_base64", "a character that base64 has not");
+    // What stopped the reader may be that the observer is stopped: it has nothing more to say.
+    if (this.#base64.failed && !this.#reader.stopped) {
+      this.#fault("invalid_base64", "a character that base64 has not");
+    }
   }
 
   end(cut: boolean, trailers: readonly Field[]): void {

@@ -41,6 +41,7 @@ Deno.test("callType knows a call by its type, or by its path and te where it has
     }) !== null;
   assertEquals(call({}), true);
   assertEquals(call({ method: "GET" }), false);
+  assertEquals(call({ method: "GET", fields: [["content-type", "application/grpc"]] }), false);
   assertEquals(call({ target: "/a.B/c.d" }), false);
   assertEquals(call({ target: "/a/b/c" }), false);
   assertEquals(call({ target: "/a b/c" }), false);

@@ -85,12 +85,13 @@ Deno.test("any content gives the same events in any cut, whatever the limits, an
       fc.constantFrom("application/grpc", "application/grpc-web", "application/grpc-web-text"),
       fc.integer({ min: 1, max: 60 }),
       fc.boolean(),
+      fc.option(fc.nat(2000), { nil: null }),
       fc.record({
         captureBytes: fc.constantFrom(0, 5, 300, 65_536),
         decoderBufferBytes: fc.constantFrom(0, 300, 58_000, 60_000, 4_194_304),
         inflateBytes: fc.constantFrom(10, 1_000_000),
       }),
-      (content, variant, size, cut, limits) => {
+      (content, variant, size, cut, brokenAt, limits) => {
         const options = {
           fields: [type(variant), ["grpc-encoding", "gzip"] as const],
           requestFields: [type(variant)],
@@ -99,6 +100,8 @@ Deno.test("any content gives the same events in any cut, whatever the limits, an
         };
         const text = variant.includes("text");
         const sent = text ? encoder.encode(content.toBase64()) : content;
+        // A dash, which is no base64.
+        if (brokenAt !== null && brokenAt < sent.length) sent[brokenAt] = 0x2d;
         const whole = observe([sent], options);
         const pieces = observe(cutInto(sent, size), options);
         assertEquals(pieces.events, whole.events);
