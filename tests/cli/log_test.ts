@@ -199,10 +199,10 @@ Deno.test("log show prints the exchanges and flows of all segments, with the tim
     assertEquals([code, stderr], [0, ""]);
     const shown = stdout.trimEnd().split("\n");
     assertEquals(shown.length, 10);
-    for (const line of shown) assert(/^\d\d:\d\d:05\.\d{3} {2}[A-Z?]+ +(\d{3}[ *]|- ) /.test(line), line);
+    for (const line of shown) assert(/^\d\d:\d\d:05\.\d{3} {2}[A-Za-z?]+ +(\d{3}[ *]|- ) /.test(line), line);
     assertStringIncludes(
       stdout,
-      "POST     200    32 KiB   2.5 ms  https://api.example.com/v1/items?x=1  (sent 16 KiB)",
+      "gRPC     200    32 KiB   2.5 ms  https://api.example.com/v1/items?x=1  (sent 16 KiB: grpc 0 OK)",
     );
     assertEquals(shown.filter((line) => line.endsWith("(no end in the log)")).length, 1);
   });
