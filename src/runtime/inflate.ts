@@ -43,6 +43,8 @@ class ZlibInflater implements Inflater {
   readonly #handle: Handle;
   readonly #state: Uint32Array;
   #error: string | null = null;
+  /** The stream has ended, and what comes after it is no further member of a gzip file. */
+  #over = false;
   #closed = false;
 
   constructor(coding: InflateCoding) {
@@ -55,11 +57,12 @@ class ZlibInflater implements Inflater {
 
   push(input: Uint8Array, deliver: (output: Uint8Array) => boolean): InflateResult {
     if (this.#error !== null) return { type: "error", detail: this.#error };
+    if (this.#over) return { type: "more" };
     return this.#write(zlib.constants.Z_SYNC_FLUSH, input, deliver);
   }
 
   end(): string | null {
-    if (this.#error !== null || this.#closed) return this.#error;
+    if (this.#error !== null || this.#over || this.#closed) return this.#error;
     let extra = 0;
     this.#write(zlib.constants.Z_FINISH, NOTHING, (output) => {
       extra += output.length;
@@ -91,7 +94,12 @@ class ZlibInflater implements Inflater {
       }
       if (this.#error !== null) return { type: "error", detail: this.#error };
       // Output that was filled to its end means that there may be more.
-      if (room > 0) return { type: "more" };
+      if (room > 0) {
+        // Input is left where a stream has ended. The handle would forget that with the next write, and take what
+        // follows a filling of zeros for a further member only if a write happens to begin there.
+        this.#over = left > 0;
+        return { type: "more" };
+      }
     }
   }
 }

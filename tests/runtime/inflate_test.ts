@@ -72,6 +72,26 @@ for (const coding of INFLATE_CODINGS) {
   });
 }
 
+Deno.test("INFLATERS: what comes after the end of a stream is the same in any cut, further members and zeros in it", () => {
+  const octet = fc.constantFrom(0, 1, 0x1f, 0x8b, 8);
+  const after = fc.array(
+    fc.oneof(fc.array(octet, { maxLength: 5 }), fc.constant([...ENCODERS.gzip(Uint8Array.of(7))])),
+    { maxLength: 4 },
+  );
+  fc.assert(
+    fc.property(
+      fc.constantFrom(...INFLATE_CODINGS),
+      after,
+      fc.integer({ min: 1, max: 30 }),
+      (coding, after, size) => {
+        const content = Uint8Array.of(...ENCODERS[coding](Uint8Array.of(1, 2, 3)), ...after.flat());
+        assertEquals(inflate(coding, cutInto(content, size)), inflate(coding, [content]));
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
+
 Deno.test("INFLATERS: a stream that ends too early is told of at its end", () => {
   const compressed = ENCODERS.gzip(new TextEncoder().encode("hello"));
   assertEquals(inflate("gzip", [compressed.subarray(0, 12)]).fault, "unexpected end of file");
