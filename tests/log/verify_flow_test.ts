@@ -8,6 +8,7 @@ import {
   closed,
   completed,
   decision,
+  flowEvent,
   received,
   requestHeaders,
   responseHeaders,
@@ -95,4 +96,49 @@ Deno.test("FlowChecker gives an answer to any events in any order, and none to a
     // The events before the first violation are a good beginning by themselves.
     assertEquals(check(events.slice(0, at)).fault, null);
   }));
+});
+
+/** A decision about one request of an intercepted connection. */
+const requestDecision = (
+  action: string,
+  streamKey = "h1:1",
+  authority: string | null = "a.test:443",
+): FlowEvent =>
+  flowEvent("connect_decision", {
+    action,
+    ...(authority === null ? {} : { authority }),
+    reason: "default",
+  }, streamKey);
+
+Deno.test("FlowChecker accepts decisions about single requests, a tunnelled one leaving its number out", () => {
+  const blocked = completed(1, { answer_status: 403, outcome: "blocked", ttfb_ns: null });
+  const events = [
+    received,
+    decision("intercept"),
+    requestDecision("block"),
+    requestHeaders(1),
+    blocked,
+    requestDecision("tunnel", "h1:2"),
+    requestDecision("intercept", "h1:3"),
+    ...exchange(3),
+    requestDecision("block", "h1:4"),
+    requestHeaders(4),
+    completed(4, { answer_status: 403, outcome: "blocked", ttfb_ns: null }),
+    closed("blocked"),
+  ];
+  assertEquals(check(events), { fault: null, at: events.length });
+});
+
+Deno.test("FlowChecker holds decisions about single requests to flows that are intercepted", () => {
+  const faults = [
+    [received, requestDecision("block")],
+    [received, decision("tunnel"), requestDecision("block")],
+    [received, decision("intercept"), requestDecision("block", "h1:1", null)],
+  ].map((events) => check(events).fault?.invariant);
+  assertEquals(faults, ["decision", "decision", "decision"]);
+  // One number is left out for each tunnelled request, no more.
+  assertEquals(
+    check([received, decision("intercept"), requestDecision("tunnel"), requestHeaders(3)]).fault?.invariant,
+    "exchange_id",
+  );
 });

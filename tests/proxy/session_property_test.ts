@@ -4,6 +4,7 @@ import type { FlowEvent } from "../../src/core/event.ts";
 import {
   type Decision,
   type Effects,
+  type Question,
   type Timer,
   TIMERS,
   type TransportFault,
@@ -19,6 +20,10 @@ class Notes {
   readonly events: FlowEvent[] = [];
   readonly sent: Record<Side, number[]> = { client: [], server: [] };
   readonly questions: number[] = [];
+  /** A policy that answers at once; without one questions stay open. */
+  policy: ((question: Question) => Decision["action"]) | null = null;
+  /** What was asked last. */
+  asked: Question | null = null;
   readonly armed = new Set<Timer>();
   #wish: string | null = null;
   closes = 0;
@@ -46,22 +51,30 @@ class Notes {
     if (name === "send") {
       for (const octet of args[1] as Uint8Array) this.sent[args[0] as Side].push(octet);
     }
-    if (name === "decide") this.questions.push(args[0] as number);
     if (name === "open" || name === "secureServer" || name === "secureClient") this.#wish = name;
     if (name === "closeServer") this.#wish = null;
     if (name === "arm") this.armed.add(args[0] as Timer);
     if (name === "disarm") this.armed.delete(args[0] as Timer);
     if (name === "close") this.closes++;
-    if (name === "decide") return null;
+    if (name === "decide") {
+      this.asked = args[1] as Question;
+      if (this.policy !== null) return decisionOf(this.policy(this.asked));
+      this.questions.push(args[0] as number);
+      return null;
+    }
     return name === "countTlsFailure" ? { reason: 1, total: 1 } : undefined;
   }
 }
 
-function begin(reverse: Origin | null = null): Notes {
+function decisionOf(action: Decision["action"]): Decision {
+  return { action, reason: "default", ruleId: null };
+}
+
+function begin(reverse: Origin | null = null, decidesRequests = false): Notes {
   const notes = new Notes();
   const http2Enabled = reverse !== null;
   const capture = { bodyBytes: 64, redactHeaders: new Set<string>() };
-  notes.session = session({ capture, reverse, http2Enabled })(notes.effects);
+  notes.session = session({ capture, reverse, http2Enabled, decidesRequests })(notes.effects);
   notes.session.begin(0);
   return notes;
 }
@@ -129,8 +142,7 @@ const received = (by: Side, data: string | Uint8Array): Step => ({
 
 const decided = (action: Decision["action"]): Step => ({
   label: `decided ${action}`,
-  take: ({ session, questions }, now) =>
-    session.decided(questions.shift() ?? 1, { action, reason: "default", ruleId: null }, now),
+  take: ({ session, questions }, now) => session.decided(questions.shift() ?? 1, decisionOf(action), now),
 });
 
 const answeredWell = (alpn: string | null): Step => ({
@@ -261,8 +273,12 @@ const start = fc.oneof(
 
 Deno.test("any input in any state: ProxySession never throws, closes once, and does nothing afterwards", () => {
   fc.assert(
-    fc.property(start, fc.array(step, { maxLength: 12 }), ({ reverse, beginning }, steps) => {
-      const notes = begin(reverse);
+    fc.property(start, fc.array(step, { maxLength: 12 }), fc.boolean(), (
+      { reverse, beginning },
+      steps,
+      decidesRequests,
+    ) => {
+      const notes = begin(reverse, decidesRequests);
       let now = 0;
       for (const { take } of [...beginning, ...steps]) {
         now += 1_000_000;
@@ -286,12 +302,15 @@ interface Conversation {
   readonly action: Decision["action"];
   /** Behind a reverse listener. */
   readonly reverse?: Origin;
+  /** Requests are decided by their path. */
+  readonly byPath?: true;
   readonly turns: readonly (readonly [Side, string | Uint8Array])[];
 }
 
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX: y\r\n\r\nhello";
 const CONNECT = "CONNECT a.test:443 HTTP/1.1\r\nHost: a.test\r\n\r\n";
 const GET = "GET / HTTP/1.1\r\nHost: a.test\r\nA: b\r\n\r\n";
+const at = (path: string) => GET.replace("/", path);
 const PLAIN = "GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\nProxy-Connection: x\r\n\r\n";
 const POST =
   "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n3\r\nabc\r\n0\r\nT: u\r\n\r\n";
@@ -398,16 +417,49 @@ const CONVERSATIONS: readonly Conversation[] = [
     reverse: ORIGINS[0]!,
     turns: [["client", "SSH-2.0-x\r\n"]],
   },
+  {
+    name: "requests that are refused, relayed and observed, one behind the other",
+    action: "intercept",
+    byPath: true,
+    turns: [
+      ["client", CONNECT.replace(":443", ":80") + GET + at("/no") + at("/quiet") + POST + at("/no/2") + GET],
+      ["server", OK + OK],
+      ["server", OK + OK],
+      ["client", POST.replace("/", "/no")],
+    ],
+  },
+  {
+    name: "another Host, and one that is blocked",
+    action: "intercept",
+    byPath: true,
+    turns: [["client", CONNECT + GET.replace("a.test", "b.test") + at("/no").replace("a.test", "c.test:1")], [
+      "server",
+      OK,
+    ]],
+  },
   { name: "a blocked target", action: "block", turns: [["client", `${CONNECT}ahead`]] },
 ];
 
+/** How policy is asked. `atOnce`: the effect gives its answer, which else comes as `decided` after the read. */
+interface Asking {
+  readonly decidesRequests: boolean;
+  readonly atOnce: boolean;
+}
+
 /** Plays it with each turn cut into pieces by `cut`, and gives what was recorded and sent. */
-function played({ action, reverse, turns }: Conversation, cut: (bytes: Uint8Array) => Uint8Array[]): unknown {
-  const notes = begin(reverse);
+function played(
+  { action, byPath, reverse, turns }: Conversation,
+  cut: (bytes: Uint8Array) => Uint8Array[],
+  { atOnce, decidesRequests }: Asking = { decidesRequests: false, atOnce: false },
+): unknown {
+  const notes = begin(reverse, decidesRequests || byPath === true);
+  const policy = ({ path }: Question): Decision["action"] =>
+    !byPath ? action : path?.startsWith("/no") ? "block" : path?.startsWith("/quiet") ? "tunnel" : action;
+  if (atOnce) notes.policy = policy;
   const { session } = notes;
   const answerAll = () => {
     while (notes.closes === 0 && (notes.questions.length > 0 || notes.hasWish)) {
-      if (notes.questions.length > 0) decided(action).take(notes, 1);
+      if (notes.questions.length > 0) decided(policy(notes.asked!)).take(notes, 1);
       else well.take(notes, 1);
     }
   };
@@ -433,11 +485,13 @@ function played({ action, reverse, turns }: Conversation, cut: (bytes: Uint8Arra
 }
 
 for (const conversation of CONVERSATIONS) {
-  Deno.test(`${conversation.name}: any cuts give the same events and the same bytes`, () => {
+  Deno.test(`${conversation.name}: any cuts and any pace of decisions give the same events and the same bytes`, () => {
     const whole = played(conversation, (bytes) => [bytes]);
     assertEquals(played(conversation, (bytes) => [...bytes].map((octet) => Uint8Array.of(octet))), whole);
+    const askings = fc.record({ decidesRequests: fc.boolean(), atOnce: fc.boolean() });
+    const cuts = fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 20 });
     fc.assert(
-      fc.property(fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 20 }), (sizes) => {
+      fc.property(cuts, askings, (sizes, asking) => {
         let index = 0;
         const cut = (bytes: Uint8Array) => {
           const pieces: Uint8Array[] = [];
@@ -448,7 +502,7 @@ for (const conversation of CONVERSATIONS) {
           }
           return pieces;
         };
-        assertEquals(played(conversation, cut), whole);
+        assertEquals(played(conversation, cut, asking), whole);
       }),
       { numRuns: 60 },
     );
