@@ -66,6 +66,7 @@ interface Body {
   bytes: number;
   /** Its last span or its trailers have been seen. */
   ended: boolean;
+  grpcMessages: number;
 }
 
 export class FlowChecker {
@@ -218,7 +219,7 @@ export class FlowChecker {
     const exchange: OpenExchange = {
       requestHeaders: false,
       responseHeaders: false,
-      bodies: { request: { bytes: 0, ended: false }, response: { bytes: 0, ended: false } },
+      bodies: { request: newBody(), response: newBody() },
     };
     this.#exchanges.set(id, exchange);
     return exchange;
@@ -305,10 +306,16 @@ export class FlowChecker {
     if (!Object.hasOwn(attributes, "exchange_id")) return null;
     const id = attributes["exchange_id"] as number;
     const exchange = this.#exchanges.get(id);
-    const begun = attributes["direction"] === "request"
-      ? exchange?.requestHeaders
-      : exchange?.responseHeaders;
-    return begun ? null : order(kind, id, `is about a ${attributes["direction"]} that is not under way`);
+    const direction = attributes["direction"] as Message;
+    const begun = direction === "request" ? exchange?.requestHeaders : exchange?.responseHeaders;
+    if (exchange === undefined || !begun) {
+      return order(kind, id, `is about a ${direction} that is not under way`);
+    }
+    if (kind !== "grpc_message") return null;
+    const expected = exchange.bodies[direction].grpcMessages++;
+    return attributes["index"] === expected
+      ? null
+      : order(kind, id, `is the ${direction}'s message ${attributes["index"]}, expected ${expected}`);
   }
 
   #closed(attributes: CheckedEvent["attributes"]): Fault | null {
@@ -331,6 +338,10 @@ export class FlowChecker {
     }
     return null;
   }
+}
+
+function newBody(): Body {
+  return { bytes: 0, ended: false, grpcMessages: 0 };
 }
 
 function dataFault(

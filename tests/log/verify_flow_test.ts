@@ -73,6 +73,17 @@ Deno.test("FlowChecker lets out the id of a tunnelled plain request, and of no o
   );
 });
 
+Deno.test("FlowChecker counts the messages of a call, each direction by itself", () => {
+  const message = (direction: string, index: number) =>
+    flowEvent("grpc_message", { bytes: 0, compressed: false, direction, exchange_id: 1, index }, "h1:1");
+  const call = [requestHeaders(1), message("request", 0), responseHeaders(1, 200), message("response", 0)];
+  assertEquals(check([...call, message("request", 1), message("response", 1)]).fault, null);
+  for (const wrong of [message("response", 0), message("request", 2)]) {
+    const { fault, at } = check([...call, wrong]);
+    assertEquals([fault?.invariant, at], ["exchange_order", 4]);
+  }
+});
+
 Deno.test("FlowChecker gives an answer to any events in any order, and none to a flow that keeps the rules", () => {
   const any = fc.constantFrom<FlowEvent>(
     received,
