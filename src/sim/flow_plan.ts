@@ -1,6 +1,7 @@
 /** What one flow is meant to be: its client, its servers, what policy says of them, and how it ends undisturbed. */
 import type { CloseReason } from "../core/close_reason.ts";
 import type { Action, TransportFault } from "../core/session.ts";
+import type { Origin } from "../proxy/origin.ts";
 import { latin1 } from "./bytes.ts";
 import { answers, type Farewell, playClient, says, ServerPart, type Turn } from "./dialogue.ts";
 import { clientHello, type HelloOptions } from "./hello.ts";
@@ -18,6 +19,8 @@ export interface FlowPlan {
   readonly actions: ReadonlyMap<string, Action>;
   /** What the client says to begin TLS. */
   readonly hello: Uint8Array | null;
+  /** Where a reverse listener sends it. */
+  readonly reverse?: Origin;
   /** How the flow ends if nothing disturbs it. */
   readonly reasons: readonly CloseReason[];
   /** What happens depends on how much is on its way, not only on what is said. */
@@ -107,6 +110,8 @@ export function tlsClient(
 /** After the hello: checks whom the proxy claims to be, and finishes. */
 export function* greetedClient(peer: Peer, setup: TlsSetup): Script {
   const line = yield* peer.readLine();
+  // At a reverse listener nothing has been asked of the proxy before, and it makes no handshake to say this.
+  if (line.startsWith("HTTP/1.1 503 ")) throw new Deviation("answered", "503 in place of a handshake");
   const [word, host, alpn] = line.split(" ");
   const chosen = alpn === "-" ? null : alpn ?? "";
   if (word !== "hello" || host !== setup.host || (chosen !== null && !setup.offers.includes(chosen))) {

@@ -28,6 +28,8 @@ import {
   upgrade,
 } from "./http_workloads.ts";
 
+import { reverseExchanges, reverseRefusals } from "./reverse_workloads.ts";
+
 export const WORKLOADS = {
   exchanges,
   pipelined_crowd: pipelinedCrowd,
@@ -52,6 +54,8 @@ export const WORKLOADS = {
   server_speaks_in_tls: serverSpeaksInTls,
   bad_hello: badHello,
   silence,
+  reverse_exchanges: reverseExchanges,
+  reverse_refusals: reverseRefusals,
 } as const satisfies Record<string, (planner: Planner) => FlowPlan>;
 
 export type WorkloadName = keyof typeof WORKLOADS;

@@ -153,7 +153,7 @@ export class SimWorld implements World {
           flow.session = this.makeSession(
             context,
             watchedEffects,
-            this.#config,
+            plan.reverse === undefined ? this.#config : { ...this.#config, reverse: plan.reverse },
             isFull ? { refuse: "too_many_flows" } : {},
           );
           return flow.session;

@@ -1,5 +1,6 @@
 /** `soth-mitm exec` as a process: commands that know nothing of the proxy are seen by it, and trust it. */
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { UsageError } from "../../src/cli/usage_error.ts";
 import { execCommand } from "../../src/cli/exec.ts";
 import { makeAuthority } from "../support/certificates.ts";
 import { type HttpOrigin, startHttpOrigin } from "../support/origin.ts";
@@ -185,6 +186,16 @@ Deno.test("exec reports what nobody caught, and ends with the status of its comm
   assertEquals(await execCommand(args, { ...world, console: { ...world.console, stderr } }), 7);
   assertStringIncludes(world.said.stderr, "error: this is a bug in soth-mitm, which goes on");
   assertStringIncludes(world.said.stderr.trimEnd().split("\n").at(-1) ?? "", '"exit_code":7');
+});
+
+Deno.test("execCommand refuses a reverse listener, through which no command finds its way", async () => {
+  const flag = ["--reverse", "https://a.example", "--", "never-run"];
+  await assertRejects(() => execCommand(flag, testWorld()), UsageError, "a reverse listener is none");
+  const world = testWorld({
+    env: { SOTH_MITM_ROUTE_MODE: "reverse", SOTH_MITM_ROUTE_REVERSE_ORIGIN: "https://a.example" },
+  });
+  assertEquals(await execCommand(["--", "never-run"], world), 2);
+  assertStringIncludes(world.said.stderr, "a reverse listener is none (route.mode)");
 });
 
 Deno.test("execCommand says which variables of the user do not reach the command", async () => {

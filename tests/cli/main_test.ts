@@ -179,7 +179,8 @@ Deno.test("ca takes --state-dir and --config anywhere among its arguments", asyn
 Deno.test("settingFlags turns options into settings, rules in the order given", () => {
   const parsed = parseArguments(
     words(
-      "--block a --listen x:1 --tunnel b --events - --intercept c --listen y:2 --state-dir s --default block",
+      "--block a --listen x:1 --tunnel b --events - --intercept c --listen y:2 --state-dir s --default block " +
+        "--reverse https://o:1",
     ),
     RUN_OPTIONS,
   );
@@ -188,6 +189,7 @@ Deno.test("settingFlags turns options into settings, rules in the order given", 
     sinks: ["-"],
     stateDir: "s",
     defaultAction: "block",
+    reverse: "https://o:1",
     rules: [
       { action: "block", pattern: "a" },
       { action: "tunnel", pattern: "b" },

@@ -93,6 +93,26 @@ Deno.test("loadSettings puts rules of flags before rules of the file, in the ord
   });
 });
 
+Deno.test("loadSettings takes --reverse for the mode and the origin, over those of a file", async () => {
+  await withFiles(
+    { "c.toml": '[route]\nmode = "reverse"\nreverse_origin = "http://a.example"\n' },
+    async (cwd) => {
+      assertEquals(
+        (await load({ cwd, configPath: "c.toml" })).settings.route.reverseOrigin,
+        "http://a.example:80",
+      );
+      const flags = { reverse: "https://B.example" };
+      for (const place of [{ cwd, configPath: "c.toml" }, { cwd }]) {
+        const { settings, origins } = await load({ ...place, flags });
+        assertEquals(settings.route, { mode: "reverse", reverseOrigin: "https://b.example:443" });
+        assertEquals(origins.get("route.mode"), { source: "flag", name: "--reverse" });
+      }
+    },
+  );
+  const message = await messageOf({ cwd: "/", flags: { reverse: "b.example:443" } });
+  assertStringIncludes(message, "--reverse: route.reverse_origin: found ");
+});
+
 Deno.test("loadSettings names a flag's pattern that is none", async () => {
   const message = await messageOf({ cwd: "/", flags: { rules: [{ action: "block", pattern: "a b" }] } });
   assertStringIncludes(message, "--block: policy.rules[0].hosts[0]: ");
@@ -282,6 +302,21 @@ Deno.test("loadSettings refuses settings that contradict each other", async () =
       'tls.upstream_sni_mode: found "disabled" with tls.profile = "strict"',
     ],
     [
+      { route: { mode: "reverse" } },
+      'route.mode: found "reverse" without route.reverse_origin; allowed: both or neither',
+    ],
+    [
+      { route: { reverse_origin: "https://a" } },
+      'route.reverse_origin: found without route.mode = "reverse"; allowed: both or neither',
+    ],
+    [
+      {
+        overrides: [{ id: "a", hosts: ["*"], profile: "strict" }],
+        tls: { upstream_sni_mode: "disabled" },
+      },
+      'overrides: override 1: the profile "strict" does not go with tls.upstream_sni_mode = "disabled"',
+    ],
+    [
       { http: { max_head_bytes: 1_048_577 } },
       "http.max_head_bytes: found 1048577; allowed: at most limits.flow_buffer_bytes (1048576)",
     ],
@@ -309,12 +344,17 @@ Deno.test("loadSettings warns of what is allowed but perhaps not meant", async (
     values: {
       listen: ["0.0.0.0:1", "127.9.9.9:1", "[::1]:1", "localhost:1", "[::]:1"],
       policy: { ignore_hosts: ["a.example", "b.example"], block_hosts: ["b.example"] },
+      overrides: [
+        { id: "h1", hosts: ["c.example"], disable_h2: true },
+        { id: "lax", hosts: ["d.example", "e.example"], skip_upstream_verify: true },
+      ],
     },
   });
-  assertEquals(warnings.length, 3);
+  assertEquals(warnings.length, 4);
   assertStringIncludes(warnings[0] ?? "", "0.0.0.0:1 is not a loopback address");
   assertStringIncludes(warnings[1] ?? "", "[::]:1 is not a loopback address");
-  assertStringIncludes(warnings[2] ?? "", "b.example is also in policy.block_hosts, which wins");
+  assertStringIncludes(warnings[2] ?? "", '"lax" skips the verification of d.example, e.example');
+  assertStringIncludes(warnings[3] ?? "", "b.example is also in policy.block_hosts, which wins");
   assertEquals((await load({ cwd: "/" })).warnings, []);
 });
 
