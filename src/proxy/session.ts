@@ -97,10 +97,14 @@ export class ProxySession implements Session {
     this.#firstHead = config.reverse === null ? new FirstHead(config) : null;
   }
 
+  /**
+   * Without what observers keep: that is theirs to bound (limits.decoder_buffer_bytes), and the rest of a message
+   * lets go of it, so that a reader who waited for it to shrink would wait for himself.
+   */
   get heldBytes(): number {
     const first = this.#first?.bytes ?? this.#handshakes?.preread ?? NOTHING;
     return this.#ahead.bytes + this.#headBytes + first.length +
-      (this.#relay?.heldBytes ?? 0) + (this.#refuser?.heldBytes ?? 0) + (this.#observation?.heldBytes ?? 0);
+      (this.#relay?.heldBytes ?? 0) + (this.#refuser?.heldBytes ?? 0);
   }
 
   begin(now: Instant): void {

@@ -182,6 +182,24 @@ Deno.test("a client that stops reading holds no more than its budget, and the se
   await origin.close();
 });
 
+Deno.test("what observers keep of a message does not keep the rest of it from being read", async () => {
+  const origin = await startHttpOrigin();
+  const settings = { limits: { flow_buffer_bytes: "64KiB" }, capture: { body_bytes: "256KiB" } };
+  await withProxy({ settings }, async (proxy) => {
+    const client = await proxy.connect();
+    // A line is kept until it is whole.
+    const line = `"${"x".repeat(200_000)}"\n`;
+    await client.write(
+      `POST ${origin.url}/digest HTTP/1.1\r\nHost: ${origin.authority}\r\n` +
+        `Content-Type: application/x-ndjson\r\nContent-Length: ${line.length}\r\n\r\n${line}`,
+    );
+    assertEquals(await status(client), 200);
+    assertEquals((await proxy.event(({ kind }) => kind === "ndjson_line")).attributes.index, 0);
+    client.end();
+  });
+  await origin.close();
+});
+
 Deno.test("2,000 slow connections leave a good one answered", async () => {
   const origin = await startHttpOrigin();
   await withProxy({}, async (proxy) => {
