@@ -207,7 +207,6 @@ Deno.test("curl over TLS asks two hundred times at once over few connections", a
   }
   const completed = [...flows.values()].flatMap(completions);
   assertEquals(completed.map(({ outcome }) => outcome), Array(200).fill("complete"));
-  for (const flow of flows.values()) assertEquals(flow.at(-1)?.attributes.reason_code, "complete");
   // It opens another where the first is not ready when it wants to ask; each carries many streams all the same.
   assert(flows.size <= 20, `${flows.size} connections`);
 });
