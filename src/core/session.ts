@@ -19,6 +19,7 @@ export const TIMERS = [
   "idle",
   "exchange_idle",
   "tunnel_idle",
+  "ws_turn_idle",
   "drain",
 ] as const;
 export type Timer = typeof TIMERS[number];

@@ -95,6 +95,7 @@ export interface Settings {
     readonly idleMs: number;
     readonly exchangeIdleMs: number;
     readonly tunnelIdleMs: number;
+    readonly wsTurnIdleMs: number;
     readonly drainMs: number;
   };
   readonly events: {

@@ -11,7 +11,7 @@ import { payloadAttributes } from "../log/payload.ts";
 import { redactFields } from "../log/redact.ts";
 import type { Field } from "./fields.ts";
 import type { Direction, RequestFacts, ResponseFacts } from "./message.ts";
-import type { MessageObservation, Observation } from "./observation.ts";
+import type { MessageObservation, Observation, StreamObservation } from "./observation.ts";
 
 export const BODY_SPAN_BYTES = 16 * 1024;
 
@@ -45,6 +45,9 @@ export class ExchangeRecorder {
   #startedAt: Instant;
   #firstByteAt: Instant | null = null;
   #completed = false;
+  /** What an extended CONNECT opened (RFC 8441): the content of both messages belongs to it. */
+  #stream: StreamObservation | null = null;
+  #early: EarlyContent | null = null;
 
   constructor(
     readonly exchangeId: number,
@@ -77,10 +80,15 @@ export class ExchangeRecorder {
       exchange_id: this.exchangeId,
       headers: redactFields(facts.fields, this.#capture.redactHeaders),
       method: facts.method,
+      ...(facts.protocol === undefined ? {} : { protocol: facts.protocol }),
       scheme: facts.scheme,
       target: facts.target,
       version: facts.version,
     });
+    if (facts.protocol !== undefined) {
+      this.#early = new EarlyContent();
+      return;
+    }
     const observation = this.#open("request", null);
     if (observation !== null) this.#requestMessage().observation = observation;
   }
@@ -97,16 +105,41 @@ export class ExchangeRecorder {
         : { exchange_id: this.exchangeId, headers, status: facts.status, version: facts.version },
     );
     if (interim) return;
-    const observation = this.#open("response", facts);
-    if (observation !== null) this.#responseMessage().observation = observation;
+    const early = this.#early;
+    this.#early = null;
+    const stream = early !== null && early.whole && facts.status < 300 ? this.upgraded(facts) : null;
+    if (early === null || stream === null) {
+      const observation = this.#open("response", facts);
+      if (observation !== null) this.#responseMessage().observation = observation;
+      return;
+    }
+    this.#stream = stream;
+    this.#requestMessage().captureNoMore();
+    this.#responseMessage().captureNoMore();
+    for (const bytes of early.parts) stream.received("client", bytes);
+    if (early.ended) stream.ended("client");
+  }
+
+  /** The exchange is what opened a stream of another protocol, which `facts`, its final response, granted. */
+  upgraded(facts: ResponseFacts): StreamObservation | null {
+    if (this.#requestFacts === null) return null;
+    return this.#observation.upgrade({
+      exchangeId: this.exchangeId,
+      streamKey: this.#streamKey,
+      request: this.#requestFacts,
+      response: facts,
+    });
   }
 
   requestContent(bytes: Uint8Array): void {
     this.#requestMessage().content(bytes);
+    this.#early?.push(bytes);
+    this.#stream?.received("client", bytes);
   }
 
   responseContent(bytes: Uint8Array): void {
     this.#responseMessage().content(bytes);
+    this.#stream?.received("server", bytes);
   }
 
   /** `blockBytes`: what the trailers add to the bytes of the head. */
@@ -129,10 +162,13 @@ export class ExchangeRecorder {
   /** The request is whole: its last span is written. */
   requestFinished(): void {
     this.#request?.finish(false);
+    if (this.#early !== null) this.#early.ended = true;
+    this.#stream?.ended("client");
   }
 
   responseFinished(): void {
     this.#response?.finish(false);
+    this.#stream?.ended("server");
   }
 
   /** Ends the exchange; later calls change nothing. */
@@ -143,6 +179,8 @@ export class ExchangeRecorder {
     const response = this.#response;
     request?.finish(true);
     response?.finish(true);
+    this.#stream?.closed({ orderly: outcome === "complete", by: error?.by ?? null });
+    this.#stream = null;
     const attributes: Attributes = {
       duration_ns: now - this.#startedAt,
       exchange_id: this.exchangeId,
@@ -215,6 +253,24 @@ export class ExchangeRecorder {
   }
 }
 
+/** What a client sends of another protocol before that was granted, for when it is. */
+class EarlyContent {
+  readonly parts: Uint8Array[] = [];
+  ended = false;
+  /** False where there was more than is kept. */
+  whole = true;
+  #bytes = 0;
+
+  push(bytes: Uint8Array): void {
+    this.#bytes += bytes.length;
+    if (this.#bytes > BODY_SPAN_BYTES || this.parts.length === EARLY_PARTS_MAX) {
+      this.whole = false;
+      this.parts.length = 0;
+    } else if (this.whole) this.parts.push(bytes.slice());
+  }
+}
+
+const EARLY_PARTS_MAX = 64;
 const NO_TRAILERS: readonly Field[] = [];
 
 /** One message of the exchange: its content's way into the log, through whatever observes it. */
@@ -229,6 +285,10 @@ class Message {
 
   constructor(captureBytes: number, emit: EmitSpan) {
     this.#spans = new BodySpans(captureBytes, emit);
+  }
+
+  captureNoMore(): void {
+    this.#spans.captureNoMore();
   }
 
   content(bytes: Uint8Array): void {
@@ -286,7 +346,12 @@ class BodySpans {
   #parts: Uint8Array[] = [];
   #partBytes = 0;
 
-  constructor(private readonly captureBytes: number, private readonly emit: EmitSpan) {}
+  constructor(private captureBytes: number, private readonly emit: EmitSpan) {}
+
+  /** From here on spans only count. */
+  captureNoMore(): void {
+    this.captureBytes = Math.min(this.captureBytes, this.total);
+  }
 
   /** What is missing of the span under way; never 0. */
   get room(): number {

@@ -6,6 +6,8 @@ export type Direction = "request" | "response";
 export interface RequestFacts {
   readonly method: string;
   readonly target: string;
+  /** Extended CONNECT alone (RFC 8441): what the stream is to carry. */
+  readonly protocol?: string;
   readonly scheme: string;
   readonly authority: string;
   readonly version: string;

@@ -3,6 +3,7 @@
  * behind it. It gets what passed and gives events. It cannot send, hold back or alter anything.
  */
 import type { Protocol } from "../core/event.ts";
+import type { Side } from "../core/side.ts";
 import type { Field } from "./fields.ts";
 import type { Direction, RequestFacts, ResponseFacts } from "./message.ts";
 
@@ -37,11 +38,39 @@ export interface MessageObservation {
   readonly decoded: Decoded | null;
 }
 
+/** A stream that carries another protocol since its final response (RFC 9110 §7.8, RFC 8441). */
+export interface UpgradeHead {
+  readonly exchangeId: number;
+  readonly streamKey: string;
+  readonly request: RequestFacts;
+  readonly response: ResponseFacts;
+}
+
+export interface StreamEnd {
+  /** Both sides ended it, each in its time. */
+  readonly orderly: boolean;
+  /** Who ended it otherwise; null where that is not known. */
+  readonly by: Side | "proxy" | null;
+}
+
+/** An upgraded stream under observation: what passes both ways, in the order in which it came. */
+export interface StreamObservation {
+  readonly protocol: Protocol;
+  /** Valid during the call only. */
+  received(side: Side, bytes: Uint8Array): void;
+  /** That side sends no more. */
+  ended(side: Side): void;
+  /** The stream is over. Called once, and last. */
+  closed(end: StreamEnd): void;
+}
+
 /** Everything under observation in one flow. */
 export interface Observation {
   /** Null where nothing is to be looked into: the content is recorded as it comes. */
   open(head: MessageHead): MessageObservation | null;
+  /** Null where what the stream carries is not known. */
+  upgrade(head: UpgradeHead): StreamObservation | null;
 }
 
 /** For what is relayed and recorded without being looked into. */
-export const NO_OBSERVATION: Observation = { open: () => null };
+export const NO_OBSERVATION: Observation = { open: () => null, upgrade: () => null };

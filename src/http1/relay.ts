@@ -16,7 +16,7 @@ import { Outbox } from "../core/outbox.ts";
 import type { Timer, TransportFault } from "../core/session.ts";
 import type { Side } from "../core/side.ts";
 import { type CaptureRules, type ExchangeError, ExchangeRecorder } from "../http/exchange_recorder.ts";
-import type { Observation } from "../http/observation.ts";
+import type { Observation, StreamObservation } from "../http/observation.ts";
 import type { Field } from "../http/fields.ts";
 import type { Answer } from "../http/answer.ts";
 import type { RequestGate, Verdict } from "../http/request_gate.ts";
@@ -48,8 +48,8 @@ export interface RelayHost {
   record(event: FlowEvent): void;
   /** The flow is over. Called once; the relay does nothing afterwards. */
   finish(reason: CloseReason, detail?: string): void;
-  /** The connection became opaque (101, or 2xx to CONNECT): what follows belongs to the given bytes' direction. */
-  upgraded(fromClient: Uint8Array, fromServer: Uint8Array): void;
+  /** The connection became opaque (101, or 2xx to CONNECT); `stream` observes what follows, `fromServer` first. */
+  upgraded(fromServer: Uint8Array, stream: StreamObservation | null): void;
 }
 
 /** Forward-proxy mode: who decides where each request goes. */
@@ -117,6 +117,7 @@ export class Http1Relay {
   /** What the client sent ahead, for when its turn comes. */
   #held: Uint8Array = NOTHING;
   #deferred: Rejection | null = null;
+  #upgraded: StreamObservation | null = null;
   #clientEnded = false;
   #draining = false;
   #finished = false;
@@ -572,7 +573,7 @@ export class Http1Relay {
           this.#flush();
           this.#finished = true;
           this.#host.disarm("exchange_idle");
-          this.#host.upgraded(NOTHING, data.subarray(offset));
+          this.#host.upgraded(data.subarray(offset), this.#upgraded);
           return;
         }
       } else {
@@ -624,6 +625,7 @@ export class Http1Relay {
       exchange.recorder?.responseHead(facts, this.#now);
       exchange.responseStarted = true;
       this.#toClient.push(bytes);
+      if (head.status === 101) this.#upgraded = exchange.recorder?.upgraded(facts) ?? null;
       exchange.recorder?.complete("complete", this.#now);
       this.#exchanges.shift();
       return true;

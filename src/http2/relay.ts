@@ -719,6 +719,7 @@ export class Http2Relay {
     recorder.requestHead({
       method: request.method,
       target: request.path ?? authority,
+      ...(request.protocol === null ? {} : { protocol: request.protocol }),
       scheme: request.scheme ?? this.#options.scheme,
       authority,
       version: "HTTP/2",

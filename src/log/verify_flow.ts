@@ -39,6 +39,7 @@ export const INVARIANTS = [
   "body_spans",
   "body_data",
   "byte_counts",
+  "websocket",
   "index",
 ] as const;
 export type Invariant = typeof INVARIANTS[number];
@@ -59,7 +60,15 @@ interface OpenExchange {
   requestHeaders: boolean;
   /** The final response's; interim ones come before. */
   responseHeaders: boolean;
+  status: number;
   readonly bodies: Readonly<Record<Message, Body>>;
+}
+
+/** A WebSocket between its opening and its end; over HTTP/1.1 its exchange is complete by then. */
+interface OpenWebSocket {
+  readonly messages: Record<Message, number>;
+  turn: number;
+  turnOpen: boolean;
 }
 
 interface Body {
@@ -81,6 +90,7 @@ export class FlowChecker {
   /** Plain requests that policy tunnelled: they have an exchange id and no events. */
   #unrecorded = 0;
   readonly #exchanges = new Map<number, OpenExchange>();
+  readonly #webSockets = new Map<number, OpenWebSocket>();
 
   event(event: CheckedEvent): Fault | null {
     switch (event.kind) {
@@ -108,6 +118,13 @@ export class FlowChecker {
       case "response_trailers":
       case "exchange_completed":
         return this.#exchangeKey(event) ?? this.#exchangeEvent(event);
+      case "websocket_opened":
+      case "ws_message":
+      case "ws_control":
+      case "websocket_closed":
+      case "ws_turn_started":
+      case "ws_turn_completed":
+        return this.#exchangeKey(event) ?? this.#webSocket(event);
       case "sse_event":
       case "ndjson_line":
       case "grpc_headers":
@@ -219,6 +236,7 @@ export class FlowChecker {
     const exchange: OpenExchange = {
       requestHeaders: false,
       responseHeaders: false,
+      status: 0,
       bodies: { request: newBody(), response: newBody() },
     };
     this.#exchanges.set(id, exchange);
@@ -236,6 +254,7 @@ export class FlowChecker {
       return order("response_headers", id, `with status ${status} is not marked interim`);
     }
     exchange.responseHeaders = true;
+    exchange.status = status;
     return null;
   }
 
@@ -305,6 +324,7 @@ export class FlowChecker {
   #observed({ kind, attributes }: CheckedEvent): Fault | null {
     if (!Object.hasOwn(attributes, "exchange_id")) return null;
     const id = attributes["exchange_id"] as number;
+    if (this.#webSockets.has(id)) return null;
     const exchange = this.#exchanges.get(id);
     const direction = attributes["direction"] as Message;
     const begun = direction === "request" ? exchange?.requestHeaders : exchange?.responseHeaders;
@@ -318,8 +338,52 @@ export class FlowChecker {
       : order(kind, id, `is the ${direction}'s message ${attributes["index"]}, expected ${expected}`);
   }
 
+  #webSocket({ kind, attributes }: CheckedEvent): Fault | null {
+    const id = attributes["exchange_id"] as number;
+    const open = this.#webSockets.get(id);
+    if (kind === "websocket_opened") {
+      const status = this.#exchanges.get(id)?.status ?? 0;
+      if (status !== 101 && (status < 200 || status > 299)) {
+        return webSocketFault(id, "is opened without a response that grants it");
+      }
+      if (open !== undefined) return webSocketFault(id, "is opened a second time");
+      this.#webSockets.set(id, { messages: { request: 0, response: 0 }, turn: 0, turnOpen: false });
+      return null;
+    }
+    if (open === undefined) return webSocketFault(id, `is not open, but there is ${kind}`);
+    switch (kind) {
+      case "ws_message": {
+        const direction = attributes["direction"] as Message;
+        const expected = open.messages[direction]++;
+        const index = attributes["index"] as number;
+        return index === expected
+          ? null
+          : webSocketFault(id, `has ${direction} message ${index}, expected ${expected}`);
+      }
+      case "ws_turn_started":
+        if (open.turnOpen) return webSocketFault(id, "has a turn begin inside another");
+        open.turnOpen = true;
+        return attributes["turn_id"] === ++open.turn
+          ? null
+          : webSocketFault(id, `has turn ${attributes["turn_id"]}, expected ${open.turn}`);
+      case "ws_turn_completed":
+        if (!open.turnOpen || attributes["turn_id"] !== open.turn) {
+          return webSocketFault(id, `completes turn ${attributes["turn_id"]}, which is not under way`);
+        }
+        open.turnOpen = false;
+        return null;
+      case "websocket_closed":
+        this.#webSockets.delete(id);
+        return open.turnOpen ? webSocketFault(id, "is closed with a turn under way") : null;
+      default:
+        return null;
+    }
+  }
+
   #closed(attributes: CheckedEvent["attributes"]): Fault | null {
     const reason = attributes["reason_code"] as string;
+    const [webSocket] = this.#webSockets.keys();
+    if (webSocket !== undefined) return webSocketFault(webSocket, "has no websocket_closed");
     const [open] = this.#exchanges.keys();
     if (open !== undefined) {
       return fault("exchange_completed", `the flow ends, but exchange ${open} has no exchange_completed`);
@@ -379,6 +443,10 @@ function flowKey({ kind, streamKey }: CheckedEvent): Fault | null {
 
 function decisionMissing(kind: EventKind): Fault {
   return fault("decision", `${kind} comes before the connect_decision that connect_received asked for`);
+}
+
+function webSocketFault(id: number, detail: string): Fault {
+  return fault("websocket", `the WebSocket of exchange ${id} ${detail}`);
 }
 
 function order(kind: EventKind, id: number, detail: string): Fault {

@@ -7,7 +7,15 @@ import type { Attributes, EventKind, FlowEvent, Protocol } from "../core/event.t
 import type { Instant } from "../core/instant.ts";
 import { type Field, listElements } from "../http/fields.ts";
 import { fieldValues, mediaTypeOf } from "../http/media_type.ts";
-import type { Decoded, MessageHead, MessageObservation, Observation } from "../http/observation.ts";
+import type {
+  Decoded,
+  MessageHead,
+  MessageObservation,
+  Observation,
+  StreamObservation,
+  UpgradeHead,
+} from "../http/observation.ts";
+import { Budget, budgetReason, failureReason } from "./budget.ts";
 import { codingsHeldBytes, ContentDecoder, RatioAllowance, readCodings } from "./content_coding.ts";
 import type { InflaterFactory } from "./inflate.ts";
 import type {
@@ -17,11 +25,19 @@ import type {
   ObserverDefinition,
   PieceDecoder,
   Stage,
+  StreamObserverDefinition,
 } from "./observer.ts";
+import { ObservedStream } from "./observed_stream.ts";
+import { SilenceClock, type SilenceTimer } from "./silence_clock.ts";
 
 /** What is the same for all flows. */
 export interface ObserveConfig {
   readonly observers: readonly ObserverDefinition[];
+  readonly streamObservers: readonly StreamObserverDefinition[];
+  /** `timeouts.ws_turn_idle`. */
+  readonly silenceMs: number;
+  /** In hexadecimal. */
+  readonly sha1: (text: string) => string;
   readonly limits: ObserveLimits;
   readonly inflaters: InflaterFactory;
   /** Lower-case names of the fields whose values are not written. */
@@ -32,6 +48,8 @@ export interface FlowObservationOptions {
   readonly config: ObserveConfig;
   readonly record: (event: FlowEvent) => void;
   readonly now: () => Instant;
+  /** The flow's one timer for streams that fall silent; answered by `expired`. */
+  readonly timer: SilenceTimer;
 }
 
 /** `content_coding` as `observer_stopped` names it; the others are the observers' own names. */
@@ -41,9 +59,11 @@ const NOTHING = new Uint8Array(0);
 export class FlowObservation implements Observation {
   readonly #options: FlowObservationOptions;
   readonly #budget: Budget;
+  readonly #silence: SilenceClock<ObservedStream>;
 
   constructor(options: FlowObservationOptions) {
     this.#options = options;
+    this.#silence = new SilenceClock(options.config.silenceMs, options.timer);
     this.#budget = new Budget(options.config.limits.decoderBufferBytes);
   }
 
@@ -65,21 +85,27 @@ export class FlowObservation implements Observation {
     }
     return message.idle ? null : message;
   }
-}
 
-/** What the observers of a flow may keep, and what they do. */
-class Budget {
-  held = 0;
-  constructor(private readonly max: number) {}
-
-  hold(bytes: number): boolean {
-    if (this.held + bytes > this.max) return false;
-    this.held += bytes;
-    return true;
+  upgrade(head: UpgradeHead): StreamObservation | null {
+    const { config, now, record } = this.#options;
+    for (const definition of config.streamObservers) {
+      const stream = new ObservedStream({
+        definition,
+        head,
+        config,
+        record,
+        now,
+        budget: this.#budget,
+        silence: this.#silence,
+      });
+      if (stream.open()) return stream;
+    }
+    return null;
   }
 
-  release(bytes: number): void {
-    this.held -= bytes;
+  /** The timer has run out. */
+  expired(now: Instant): void {
+    this.#silence.expired(now, (stream) => stream.silent());
   }
 }
 
@@ -341,12 +367,4 @@ class ObservedMessage implements MessageObservation, ObserverContext {
   #stopped(observer: string, reason: string): void {
     this.emit("observer_stopped", { observer, reason });
   }
-}
-
-function budgetReason({ decoderBufferBytes }: ObserveLimits): string {
-  return `over the ${decoderBufferBytes} octets that observers of a flow may keep (limits.decoder_buffer_bytes)`;
-}
-
-function failureReason(error: unknown): string {
-  return `failed: ${error instanceof Error ? error.message : String(error)}`;
 }

@@ -8,7 +8,8 @@ export const INFLATE_CODINGS = ["gzip", "deflate", "deflate-raw"] as const;
 export type InflateCoding = typeof INFLATE_CODINGS[number];
 
 export type InflateResult =
-  | { readonly type: "more" }
+  /** `unused`: so many octets of the input lie behind the end of what was coded. */
+  | { readonly type: "more"; readonly unused: number }
   /** `deliver` wanted no more. */
   | { readonly type: "stopped" }
   | { readonly type: "error"; readonly detail: string };

@@ -10,7 +10,9 @@ import type { Attributes, EventKind, Protocol } from "../core/event.ts";
 import type { Instant } from "../core/instant.ts";
 import type { Field } from "../http/fields.ts";
 import type { MediaType } from "../http/media_type.ts";
-import type { MessageHead } from "../http/observation.ts";
+import type { MessageHead, StreamObservation, UpgradeHead } from "../http/observation.ts";
+import type { Direction } from "../http/message.ts";
+import type { InflaterFactory } from "./inflate.ts";
 
 /** The chain that content goes through, in this order; what fails names its stage. */
 export const STAGES = ["transfer_coding", "content_coding", "framing", "sanitizer", "payload"] as const;
@@ -78,4 +80,31 @@ export interface ObserverDefinition {
   open(head: MessageHead, mediaType: MediaType | null, context: ObserverContext): MessageObserver | null;
   /** A message of its kind, for the tests and the simulator that try every observer. */
   readonly example: { readonly mediaType: string; readonly content: string };
+}
+
+/** What an observer of a stream that carries another protocol is given. */
+export interface StreamContext extends Pick<ObserverContext, "limits" | "now" | "hold" | "release"> {
+  readonly inflaters: InflaterFactory;
+  /** In hexadecimal. */
+  readonly sha1: (text: string) => string;
+  /** Records an event of this stream; `exchange_id`, the stream key and the protocol are added. */
+  emit(kind: EventKind, attributes: Attributes): void;
+  /** Something at this stage makes no sense. The observer goes on as it sees fit. */
+  failed(direction: Direction, stage: Stage, reason: string): void;
+  /** `silent` is called when that has been so for `timeouts.ws_turn_idle`; null takes it back. */
+  silentSince(since: Instant | null): void;
+}
+
+export interface StreamObserver extends Omit<StreamObservation, "protocol"> {
+  /** Out of budget, or failed: what it holds has been given back. Only `closed` is called afterwards. */
+  stopped(): void;
+  silent(): void;
+}
+
+/** An entry of the registry of streams. */
+export interface StreamObserverDefinition {
+  readonly name: string;
+  readonly protocol: Protocol;
+  /** Null where the stream is not of its kind. */
+  open(head: UpgradeHead, context: StreamContext): StreamObserver | null;
 }

@@ -4,7 +4,11 @@
  */
 import { GRPC } from "./grpc/observer.ts";
 import { NDJSON } from "./ndjson.ts";
+import type { ObserverDefinition, StreamObserverDefinition } from "./observer.ts";
 import { SSE } from "./sse.ts";
-import type { ObserverDefinition } from "./observer.ts";
+import { WEBSOCKET } from "./websocket/websocket.ts";
 
 export const OBSERVERS: readonly ObserverDefinition[] = [GRPC, NDJSON, SSE];
+
+/** Those of streams that carry another protocol than HTTP, likewise. */
+export const STREAM_OBSERVERS: readonly StreamObserverDefinition[] = [WEBSOCKET];

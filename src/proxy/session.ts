@@ -16,6 +16,7 @@ import { encodeAnswer } from "../http1/answer.ts";
 import type { Http1Error } from "../http1/errors.ts";
 import { Http1Relay, type RelayHost } from "../http1/relay.ts";
 import { Http2Relay } from "../http2/relay.ts";
+import type { StreamObservation } from "../http/observation.ts";
 import { FlowObservation } from "../observe/flow_observation.ts";
 import type { ClientHello } from "../tls/client_hello.ts";
 import { normalizeTlsFailure } from "../tls/failure.ts";
@@ -83,6 +84,8 @@ export class ProxySession implements Session {
   #refuser: Refuser | null = null;
   #relay: Http1Relay | Http2Relay | null = null;
   #observation: FlowObservation | null = null;
+  /** What observes the tunnel that an upgrade made of this flow. */
+  #upgraded: StreamObservation | null = null;
   #requestPolicy: RequestPolicy | null = null;
   /** The name in the ClientHello, where it was decided anew for that. */
   #sni: string | null = null;
@@ -133,6 +136,7 @@ export class ProxySession implements Session {
     switch (this.state.phase) {
       case "tunnel":
         this.effects.send(opposite(side), data);
+        this.#upgraded?.received(side, data);
         return;
       case "http1":
       case "http2":
@@ -164,6 +168,7 @@ export class ProxySession implements Session {
     switch (this.state.phase) {
       case "tunnel":
         this.effects.end(opposite(side));
+        this.#upgraded?.ended(side);
         if (this.#ended.client && this.#ended.server) this.#close("complete", this.#tunnelNote);
         return;
       case "http1":
@@ -358,6 +363,10 @@ export class ProxySession implements Session {
 
   expired(timer: Timer, now: Instant): void {
     this.#now = now;
+    if (timer === "ws_turn_idle") {
+      this.#observation?.expired(now);
+      return;
+    }
     switch (this.state.phase) {
       case "closed":
         return;
@@ -581,11 +590,12 @@ export class ProxySession implements Session {
       disarm: (timer) => this.effects.disarm(timer),
       record: (event) => this.effects.record(event),
       finish: (reason, detail) => this.#close(reason, detail),
-      upgraded: (fromClient, fromServer) => {
+      upgraded: (fromServer, stream) => {
         this.#relay = null;
         this.#router = null;
         this.effects.disarm("idle");
-        this.#tunnel(fromClient, fromServer);
+        this.#upgraded = stream;
+        this.#tunnel(NOTHING, fromServer);
       },
     };
     return new Http1Relay({
@@ -928,6 +938,10 @@ export class ProxySession implements Session {
       config: this.config.observe,
       record: (event) => this.effects.record(event),
       now: () => this.#now,
+      timer: {
+        arm: (at) => this.effects.arm("ws_turn_idle", at),
+        disarm: () => this.effects.disarm("ws_turn_idle"),
+      },
     });
   }
 
@@ -983,7 +997,15 @@ export class ProxySession implements Session {
     if (fromServer.length > 0) this.effects.send("client", fromServer);
     if (this.#ended.client) this.effects.end("server");
     if (this.#ended.server) this.effects.end("client");
+    if (this.#upgraded !== null) this.#observeUpgraded(this.#upgraded, fromServer);
     if (this.#ended.client && this.#ended.server) this.#close("complete", this.#tunnelNote);
+  }
+
+  #observeUpgraded(stream: StreamObservation, fromServer: Uint8Array): void {
+    this.#protocol = stream.protocol;
+    if (fromServer.length > 0) stream.received("server", fromServer);
+    if (this.#ended.client) stream.ended("client");
+    if (this.#ended.server) stream.ended("server");
   }
 
   #tunnelIdle(): void {
@@ -1027,6 +1049,7 @@ export class ProxySession implements Session {
   #close(reason: CloseReason, detail?: string): void {
     if (this.state.phase === "closed") return;
     this.state.to("closed");
+    this.#upgraded?.closed({ orderly: reason === "complete", by: closedBy(reason) });
     this.#record(streamClosedEvent({
       protocol: this.#protocol,
       reason,
@@ -1040,11 +1063,18 @@ export class ProxySession implements Session {
     this.#handshakes = null;
     this.#relay = null;
     this.#observation = null;
+    this.#upgraded = null;
     this.#router = null;
     this.#ahead.drop();
     this.#refuser = null;
     this.effects.close();
   }
+}
+
+/** Who ended an upgraded flow otherwise than by ending it in order. */
+function closedBy(reason: CloseReason): Side | "proxy" | null {
+  if (reason === "complete") return null;
+  return reason === "client_reset" ? "client" : reason === "server_reset" ? "server" : "proxy";
 }
 
 function isIpAddress(host: string): boolean {

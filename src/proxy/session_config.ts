@@ -4,7 +4,7 @@ import type { Settings, TlsProfile } from "../core/settings.ts";
 import type { CaptureRules } from "../http/exchange_recorder.ts";
 import type { ObserveConfig } from "../observe/flow_observation.ts";
 import type { InflaterFactory } from "../observe/inflate.ts";
-import { OBSERVERS } from "../observe/registry.ts";
+import { OBSERVERS, STREAM_OBSERVERS } from "../observe/registry.ts";
 import type { RelayLimits } from "../http1/relay.ts";
 import type { Http2Limits } from "../http2/limits.ts";
 import { type Origin, parseOrigin } from "./origin.ts";
@@ -34,6 +34,7 @@ export interface SessionConfig {
 /** What a session needs of the platform. */
 export interface SessionPlatform {
   readonly md5: (text: string) => string;
+  readonly sha1: (text: string) => string;
   readonly sha256: (text: string) => string;
   readonly inflaters: InflaterFactory;
 }
@@ -70,6 +71,9 @@ export function sessionConfig(
     decidesRequests,
     observe: {
       observers: OBSERVERS,
+      streamObservers: STREAM_OBSERVERS,
+      silenceMs: settings.timeouts.wsTurnIdleMs,
+      sha1: platform.sha1,
       limits: {
         captureBytes: settings.capture.bodyBytes,
         decoderBufferBytes: settings.limits.decoderBufferBytes,

@@ -57,7 +57,7 @@ class ZlibInflater implements Inflater {
 
   push(input: Uint8Array, deliver: (output: Uint8Array) => boolean): InflateResult {
     if (this.#error !== null) return { type: "error", detail: this.#error };
-    if (this.#over) return { type: "more" };
+    if (this.#over) return { type: "more", unused: input.length };
     return this.#write(zlib.constants.Z_SYNC_FLUSH, input, deliver);
   }
 
@@ -98,7 +98,7 @@ class ZlibInflater implements Inflater {
         // Input is left where a stream has ended. The handle would forget that with the next write, and take what
         // follows a filling of zeros for a further member only if a write happens to begin there.
         this.#over = left > 0;
-        return { type: "more" };
+        return { type: "more", unused: left };
       }
     }
   }

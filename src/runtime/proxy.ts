@@ -123,6 +123,7 @@ class ProxyWorld implements World {
     const { settings } = options;
     this.#config = sessionConfig(settings, {
       md5: (text) => createHash("md5").update(text).digest("hex"),
+      sha1: (text) => createHash("sha1").update(text).digest("hex"),
       sha256: (text) => createHash("sha256").update(text).digest("hex"),
       inflaters: INFLATERS,
     }, policy.decidesRequests);

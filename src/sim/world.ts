@@ -423,7 +423,12 @@ function configOf({ timeouts, captureBytes, maxFlows }: SimOptions): SessionConf
   });
   const hash = (name: string) => (text: string) => createHash(name).update(text).digest("hex");
   return {
-    ...sessionConfig(settings, { md5: hash("md5"), sha256: hash("sha256"), inflaters: INFLATERS }),
+    ...sessionConfig(settings, {
+      md5: hash("md5"),
+      sha1: hash("sha1"),
+      sha256: hash("sha256"),
+      inflaters: INFLATERS,
+    }),
     ...HTTP1_ONLY,
   };
 }

@@ -40,8 +40,7 @@ function run(steps: readonly Step[], { abort = false, ends = false } = {}): Outc
         assert(finished === null, "a flow ends once");
         finished = reason;
       },
-      upgraded: (fromClient, fromServer) => {
-        sent.server += String.fromCharCode(...fromClient);
+      upgraded: (fromServer) => {
         sent.client += String.fromCharCode(...fromServer);
         finished = "upgraded";
       },

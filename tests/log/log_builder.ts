@@ -172,6 +172,54 @@ function observed(exchangeId: number, direction: "request" | "response"): FlowEv
   ];
 }
 
+export const webSocketOpened = (id: number) =>
+  flowEvent("websocket_opened", { exchange_id: id, extensions: [], violations: [] }, `h1:${id}`);
+
+export function webSocketMessage(id: number, index: number, overrides: Attributes = {}): FlowEvent {
+  return flowEvent("ws_message", {
+    bytes: 2,
+    compressed: false,
+    data: "hi",
+    direction: "request",
+    exchange_id: id,
+    fragments: 1,
+    index,
+    opcode: "text",
+    ...overrides,
+  }, `h1:${id}`);
+}
+
+export const webSocketClosed = (id: number) =>
+  flowEvent("websocket_closed", {
+    by: "client",
+    clean: false,
+    client_messages: 1,
+    code: 1000,
+    duration_ns: 5,
+    exchange_id: id,
+    reason: "",
+    server_messages: 0,
+  }, `h1:${id}`);
+
+export const turnStarted = (id: number, turn: number) =>
+  flowEvent("ws_turn_started", { exchange_id: id, initiator: "client", turn_id: turn }, `h1:${id}`);
+
+export const turnCompleted = (id: number, turn: number) =>
+  flowEvent("ws_turn_completed", {
+    client_bytes: 2,
+    client_control_frames: 1,
+    client_frames: 1,
+    exchange_id: id,
+    first_ns: 1,
+    flush_reason: "close_frame",
+    initiator: "client",
+    last_ns: 2,
+    server_bytes: 0,
+    server_control_frames: 0,
+    server_frames: 0,
+    turn_id: turn,
+  }, `h1:${id}`);
+
 /** Every kind of event there is, several flows at once, two openings with a flow cut off between them. */
 export function goodLog(): LogBuilder {
   const log = new LogBuilder().open();
@@ -223,7 +271,27 @@ export function goodLog(): LogBuilder {
     decision("intercept"),
     requestHeaders(1, { target: "http://api.example.com/a" }),
     responseHeaders(1, 101),
+    webSocketOpened(1),
     completed(1),
+    turnStarted(1, 1),
+    webSocketMessage(1, 0),
+    webSocketMessage(1, 0, { direction: "response" }),
+    flowEvent("decoder_failed", {
+      direction: "response",
+      exchange_id: 1,
+      reason: "reserved_opcode",
+      stage: "framing",
+    }, "h1:1"),
+    flowEvent("ws_control", {
+      bytes: 2,
+      code: 1000,
+      direction: "request",
+      exchange_id: 1,
+      opcode: "close",
+      reason: "",
+    }, "h1:1"),
+    turnCompleted(1, 1),
+    webSocketClosed(1),
     received,
     decision("tunnel"),
     received,

@@ -15,6 +15,11 @@ import {
   responseHeaders,
   tlsEvents,
   trailers,
+  turnCompleted,
+  turnStarted,
+  webSocketClosed,
+  webSocketMessage,
+  webSocketOpened,
 } from "./log_builder.ts";
 
 function verify(lines: readonly (string | Uint8Array)[]): Verdict {
@@ -239,6 +244,9 @@ Deno.test("LogVerifier names a line that is not UTF-8", () => {
 const bodyless = { request_body_bytes: 0, response_body_bytes: 0 };
 const full = { data: "" };
 
+/** A WebSocket that has been opened. */
+const WEB_SOCKET: readonly FlowEvent[] = [requestHeaders(1), responseHeaders(1, 101), webSocketOpened(1)];
+
 /** Events after a decision to intercept; the last of them breaks the invariant. */
 const BROKEN_FLOWS: readonly [name: string, Invariant, FlowEvent[]][] = [
   ["a second decision", "decision", [decision("intercept")]],
@@ -346,6 +354,27 @@ const BROKEN_FLOWS: readonly [name: string, Invariant, FlowEvent[]][] = [
     responseHeaders(1, 200),
     chunk("response", 1, 0, 7),
     completed(1, { ...bodyless, response_body_bytes: 6 }),
+  ]],
+  ["a WebSocket that nothing granted", "websocket", [
+    requestHeaders(1),
+    responseHeaders(1, 404),
+    webSocketOpened(1),
+  ]],
+  ["a WebSocket that opens twice", "websocket", [...WEB_SOCKET, webSocketOpened(1)]],
+  ["a message of a WebSocket that is closed", "websocket", [
+    ...WEB_SOCKET,
+    webSocketClosed(1),
+    webSocketMessage(1, 0),
+  ]],
+  ["a WebSocket message that is left out", "websocket", [...WEB_SOCKET, webSocketMessage(1, 1)]],
+  ["a turn inside a turn", "websocket", [...WEB_SOCKET, turnStarted(1, 1), turnStarted(1, 2)]],
+  ["a turn that is left out", "websocket", [...WEB_SOCKET, turnStarted(1, 2)]],
+  ["the end of a turn that did not begin", "websocket", [...WEB_SOCKET, turnCompleted(1, 1)]],
+  ["a WebSocket closed in a turn", "websocket", [...WEB_SOCKET, turnStarted(1, 1), webSocketClosed(1)]],
+  ["a flow that ends with a WebSocket open", "websocket", [
+    ...WEB_SOCKET,
+    completed(1),
+    closed(),
   ]],
 ];
 

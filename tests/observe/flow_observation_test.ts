@@ -4,9 +4,8 @@ import { codingsHeldBytes } from "../../src/observe/content_coding.ts";
 import { FlowObservation } from "../../src/observe/flow_observation.ts";
 import type { MessageObserver, ObserverContext, ObserverDefinition } from "../../src/observe/observer.ts";
 import { NDJSON } from "../../src/observe/ndjson.ts";
-import { OBSERVERS } from "../../src/observe/registry.ts";
 import { INFLATERS } from "../../src/runtime/inflate.ts";
-import { LIMITS, observe, type ObservedMessageOptions } from "./observed.ts";
+import { NO_TIMER, observe, OBSERVE_CONFIG, type ObservedMessageOptions } from "./observed.ts";
 
 const encoder = new TextEncoder();
 
@@ -153,9 +152,10 @@ Deno.test("FlowObservation: a message without content opens no decoder and says 
 
 Deno.test("FlowObservation: a message with nothing to look into costs nothing", () => {
   const observation = new FlowObservation({
-    config: { observers: OBSERVERS, limits: LIMITS, inflaters: INFLATERS, redactHeaders: new Set() },
+    config: OBSERVE_CONFIG,
     record: () => {},
     now: () => 0,
+    timer: NO_TIMER,
   });
   const request = {
     method: "GET",

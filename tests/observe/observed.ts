@@ -1,10 +1,11 @@
 /** One message through the recorder and its observers, as the relays would have it, and the events of it. */
+import { createHash } from "node:crypto";
 import type { FlowEvent } from "../../src/core/event.ts";
 import { ExchangeRecorder } from "../../src/http/exchange_recorder.ts";
 import type { Field } from "../../src/http/fields.ts";
-import { FlowObservation } from "../../src/observe/flow_observation.ts";
+import { FlowObservation, type ObserveConfig } from "../../src/observe/flow_observation.ts";
 import type { ObserveLimits, ObserverDefinition } from "../../src/observe/observer.ts";
-import { OBSERVERS } from "../../src/observe/registry.ts";
+import { OBSERVERS, STREAM_OBSERVERS } from "../../src/observe/registry.ts";
 import { INFLATERS } from "../../src/runtime/inflate.ts";
 
 export const LIMITS: ObserveLimits = {
@@ -13,6 +14,18 @@ export const LIMITS: ObserveLimits = {
   inflateRatio: 8,
   inflateBytes: 64 * 1024 * 1024,
 };
+
+export const OBSERVE_CONFIG: ObserveConfig = {
+  observers: OBSERVERS,
+  streamObservers: STREAM_OBSERVERS,
+  silenceMs: 750,
+  sha1: (text) => createHash("sha1").update(text).digest("hex"),
+  limits: LIMITS,
+  inflaters: INFLATERS,
+  redactHeaders: new Set(),
+};
+
+export const NO_TIMER = { arm: () => {}, disarm: () => {} };
 
 export interface ObservedMessageOptions {
   readonly direction?: "request" | "response";
@@ -47,9 +60,15 @@ export function observe(reads: readonly Uint8Array[], options: ObservedMessageOp
   const limits = { ...LIMITS, ...options.limits };
   const redactHeaders = new Set(options.redactHeaders ?? []);
   const observation = new FlowObservation({
-    config: { observers: options.observers ?? OBSERVERS, limits, inflaters: INFLATERS, redactHeaders },
+    config: {
+      ...OBSERVE_CONFIG,
+      limits,
+      redactHeaders,
+      ...(options.observers === undefined ? {} : { observers: options.observers }),
+    },
     record,
     now: () => 0,
+    timer: NO_TIMER,
   });
   const protocol = options.protocol ?? "http1";
   const recorder = new ExchangeRecorder(1, {

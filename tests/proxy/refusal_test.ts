@@ -14,6 +14,7 @@ const ANSWER: Answer = { status: 502, code: "connection_refused", detail: "x".re
 const { settings } = settingsFromValues({ values: { state_dir: "/unused" }, cwd: "/", checkGrants: false });
 const CONFIG = sessionConfig(settings, {
   md5: String,
+  sha1: String,
   sha256: String,
   inflaters: INFLATERS,
 });

@@ -14,7 +14,12 @@ Deno.test("sessionConfig takes over what sessions need, names of fields in lower
     env: {},
     cwd: "/",
   });
-  const config = sessionConfig(settings, { md5: () => "m", sha256: () => "s", inflaters: INFLATERS });
+  const config = sessionConfig(settings, {
+    md5: () => "m",
+    sha1: () => "1",
+    sha256: () => "s",
+    inflaters: INFLATERS,
+  });
   assertEquals(config.limits.maxHeadBytes, 2048);
   assertEquals(config.limits.headMs, 3_000);
   assertEquals(config.tunnelIdleMs, 4_000);

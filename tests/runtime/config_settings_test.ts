@@ -282,6 +282,7 @@ const CASES: Readonly<Record<SettingKey, Cases>> = {
   "timeouts.idle": LONG,
   "timeouts.exchange_idle": LONG,
   "timeouts.tunnel_idle": LONG,
+  "timeouts.ws_turn_idle": SHORT,
   "timeouts.drain": { valid: [["0s", 0], ["1h", 3_600_000]], invalid: ["61m", "3600001ms", 0, "-1s"] },
   "events.sinks": {
     valid: [

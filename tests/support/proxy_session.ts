@@ -32,6 +32,7 @@ export function session(
   const hash = (name: string) => (text: string) => createHash(name).update(text).digest("hex");
   const defaults = sessionConfig(settings, {
     md5: hash("md5"),
+    sha1: hash("sha1"),
     sha256: hash("sha256"),
     inflaters: INFLATERS,
   });

@@ -432,7 +432,15 @@ export const DESCRIPTORS = [
     min: 1,
     max: 7 * DAY,
     default: 10 * MINUTE,
-    why: "No byte in either direction of a tunnel.",
+    why: "No byte in either direction of a tunnel or a WebSocket.",
+  },
+  {
+    key: "timeouts.ws_turn_idle",
+    type: "duration",
+    min: 1,
+    max: HOUR,
+    default: 750,
+    why: "How long a WebSocket's sides must be silent for a turn to be over.",
   },
   {
     key: "timeouts.drain",

@@ -1,0 +1,123 @@
+/** What holds of every WebSocket, whatever comes. */
+import { assert, assertEquals } from "@std/assert";
+import fc from "fast-check";
+import type { Side } from "../../../src/core/side.ts";
+import { WEBSOCKET } from "../../../src/observe/websocket/websocket.ts";
+import { cutInto } from "../../support/golden.ts";
+import { LIMITS } from "../observed.ts";
+import { deflateMessage, encodeFrame } from "./frames.ts";
+import { compressed, observeWebSocket, type Step, TURN_IDLE_MS } from "./observed.ts";
+
+const sides = fc.constantFrom<Side>("client", "server");
+
+/** What a side says at once: frames, most of them right, with some octets changed. */
+function speech(side: Side): fc.Arbitrary<Uint8Array> {
+  const payload = fc.oneof(
+    fc.uint8Array({ maxLength: 20 }),
+    fc.string().map((text) => new TextEncoder().encode(text)),
+  );
+  const frame = fc.oneof(
+    payload.map((payload) => encodeFrame({ opcode: 1, mask: side === "client", payload })),
+    payload.map((payload) => encodeFrame({ opcode: 2, mask: side === "client", payload })),
+    payload.map((content) =>
+      encodeFrame({ opcode: 1, rsv: 4, mask: side === "client", payload: deflateMessage(content) })
+    ),
+    fc.record({ opcode: fc.nat(15), fin: fc.boolean(), rsv: fc.nat(7), mask: fc.boolean(), payload }).map(
+      encodeFrame,
+    ),
+    payload.map((payload) => encodeFrame({ opcode: 9, mask: side === "client", payload })),
+    fc.uint8Array({ maxLength: 12 }),
+  );
+  return fc.array(frame, { minLength: 1, maxLength: 4 }).map((frames) =>
+    new Uint8Array(frames.flatMap((bytes) => [...bytes]))
+  );
+}
+
+const steps: fc.Arbitrary<Step[]> = fc.array(
+  fc.oneof(
+    {
+      weight: 8,
+      arbitrary: sides.chain((side) =>
+        speech(side).map((bytes): Step => ({ type: "received", side, bytes }))
+      ),
+    },
+    {
+      weight: 2,
+      arbitrary: fc.constantFrom<Step>({ type: "waits", ms: 1 }, { type: "waits", ms: TURN_IDLE_MS }),
+    },
+    { weight: 1, arbitrary: sides.map((side): Step => ({ type: "ended", side })) },
+  ),
+  { maxLength: 10 },
+);
+
+function cut(all: readonly Step[], size: number): Step[] {
+  return all.flatMap((step): Step[] =>
+    step.type === "received" ? cutInto(step.bytes, size).map((bytes) => ({ ...step, bytes })) : [step]
+  );
+}
+
+Deno.test("a WebSocket is told the same however it is cut, once opened, once closed, with its turns whole", () => {
+  fc.assert(
+    fc.property(
+      steps,
+      fc.integer({ min: 1, max: 40 }),
+      fc.constantFrom(LIMITS.captureBytes, 8, 0),
+      fc.constantFrom(LIMITS.decoderBufferBytes, 100_000, 300),
+      fc.constantFrom({}, compressed(), compressed("client_no_context_takeover")),
+      (all, size, captureBytes, decoderBufferBytes, heads) => {
+        const options = { limits: { captureBytes, decoderBufferBytes }, ...heads };
+        const whole = observeWebSocket(all, options);
+        const pieces = observeWebSocket(cut(all, size), options);
+        assertEquals(pieces.events, whole.events);
+        assertEquals([whole.heldBytes, pieces.heldBytes], [0, 0], "what was held is given back");
+        assertEquals([whole.armed, pieces.armed], [false, false], "no timer is left");
+        assert(pieces.heldBytesMax <= decoderBufferBytes);
+        const kinds = whole.events.map(({ kind }) => kind);
+        assertEquals([kinds[0], kinds.at(-1)], ["websocket_opened", "websocket_closed"]);
+        assertEquals(kinds.filter((kind) => /^websocket_/.test(kind)).length, 2);
+        let open = false;
+        for (const { kind, attributes } of whole.events) {
+          if (kind === "ws_turn_started" || kind === "ws_turn_completed") {
+            assertEquals(open, kind === "ws_turn_completed");
+            open = !open;
+          }
+          assert(kind !== "observer_stopped" || !String(attributes["reason"]).startsWith("failed"));
+        }
+        assert(!open, "the last turn is completed");
+      },
+    ),
+    { numRuns: 500 },
+  );
+});
+
+Deno.test("a WebSocket whose observer fails is told as closed all the same", () => {
+  const failing = {
+    ...WEBSOCKET,
+    open: (...[head, context]: Parameters<typeof WEBSOCKET.open>) => {
+      const observer = WEBSOCKET.open(head, context)!;
+      let pushes = 0;
+      return {
+        received: (side: Side, bytes: Uint8Array) => {
+          if (++pushes === 2) throw new Error("oops");
+          observer.received(side, bytes);
+        },
+        ended: (side: Side) => observer.ended(side),
+        closed: (end: Parameters<typeof observer.closed>[0]) => observer.closed(end),
+        stopped: () => observer.stopped(),
+        silent: () => observer.silent(),
+      };
+    },
+  };
+  const bytes = encodeFrame({ opcode: 1, mask: true, payload: Uint8Array.of(97) });
+  const said: Step = { type: "received", side: "client", bytes };
+  const { events, heldBytes, armed } = observeWebSocket([said, said, said], { streamObservers: [failing] });
+  assertEquals(events.map(({ kind }) => kind), [
+    "websocket_opened",
+    "ws_turn_started",
+    "ws_message",
+    "observer_stopped",
+    "ws_turn_completed",
+    "websocket_closed",
+  ]);
+  assertEquals([events.at(-1)?.attributes["partial"], heldBytes, armed], [true, 0, false]);
+});
