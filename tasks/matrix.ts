@@ -183,8 +183,10 @@ async function logFaults(lane: Lane, logs: readonly string[]): Promise<string[]>
   for (const log of logs) {
     const { code, stdout, stderr } = await soth("log", ["verify", log]);
     if (code !== 0) faults.push(`log verify ${log}: ${(stdout + stderr).trim()}`);
-    for (const match of (await Deno.readTextFile(log)).matchAll(/"protocol":"([a-z0-9]+)"/g)) {
-      seen.add(match[1]!);
+    const events = (await Deno.readTextFile(log)).matchAll(/"protocol":"([a-z0-9]+)","stream_key":"(\w+)/g);
+    for (const [, protocol, carrier] of events) {
+      seen.add(protocol!);
+      if (protocol === "grpc" && carrier === "h2") seen.add("grpc_http2");
     }
   }
   const unseen = lane.protocols.filter((protocol) => !seen.has(protocol));

@@ -8,12 +8,15 @@
 import type { Protocol } from "../src/core/event.ts";
 import type { ToolName } from "./support/tools.ts";
 
+/** What lanes vouch for: the log's own protocols, and gRPC as HTTP/2 carries it, for it also comes as gRPC-Web. */
+export type LaneProtocol = Protocol | "grpc_http2";
+
 export const LANE_KINDS = ["unit", "conformance", "integration", "simulation", "tool"] as const;
 
 export interface Lane {
   readonly name: string;
   readonly kind: typeof LANE_KINDS[number];
-  readonly protocols: readonly Protocol[];
+  readonly protocols: readonly LaneProtocol[];
   /** Without one of these the lane is skipped, or fails under `--strict-tools`. */
   readonly tools: readonly ToolName[];
   /** Test files, or folders of them, from the project's root. */
@@ -25,7 +28,15 @@ export interface Lane {
   readonly timeoutMs: number;
 }
 
-export const REQUIRED_PROTOCOLS: readonly Protocol[] = ["connect", "tunnel", "tls", "http1", "http2", "sse"];
+export const REQUIRED_PROTOCOLS: readonly LaneProtocol[] = [
+  "connect",
+  "tunnel",
+  "tls",
+  "http1",
+  "http2",
+  "sse",
+  "grpc_http2",
+];
 
 const TOOL_LANE = {
   kind: "tool",
@@ -157,7 +168,7 @@ export const LANES: readonly Lane[] = [
   {
     ...TOOL_LANE,
     name: "grpc",
-    protocols: ["connect", "tls", "http2"],
+    protocols: ["connect", "tls", "http2", "grpc_http2"],
     tools: ["grpcPeer", "grpcurl", "ghz"],
     files: ["tests/conformance/tool_grpc_test.ts"],
   },

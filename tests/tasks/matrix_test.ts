@@ -101,6 +101,25 @@ Deno.test("runLane holds a lane that should leave event logs to leaving them", a
   assertEquals([lane.status, lane.reason], ["failed", "it left no event log"]);
 });
 
+Deno.test("runLane wants events of each protocol that a lane claims, of gRPC those that HTTP/2 carried", async () => {
+  const leaving = (events: readonly string[]) => {
+    const lines = events.map((event) => `{${event}}\n`).join("");
+    const path = 'Deno.env.get("LANE_REPORT_DIR") + "/made_up.jsonl"';
+    return runLaneOf(`Deno.test("a", () => Deno.writeTextFileSync(${path}, ${JSON.stringify(lines)}));`, {
+      leavesLogs: true,
+      protocols: ["http1", "grpc_http2"],
+    });
+  };
+  const unclaimed = await leaving(['"protocol":"grpc","stream_key":"h1:1"']);
+  assertStringIncludes(unclaimed.reason, "log verify");
+  assertStringIncludes(unclaimed.reason, "its logs hold no event of http1, grpc_http2");
+  const claimed = await leaving([
+    '"protocol":"http1","stream_key":"h1:1"',
+    '"protocol":"grpc","stream_key":"h2:1"',
+  ]);
+  assertEquals(claimed.reason.includes("hold no event"), false, claimed.reason);
+});
+
 Deno.test("runLane calls a lane without its files missing, and one without its tool skipped or failed", async () => {
   const reportDir = await Deno.makeTempDir();
   const files = ["tests/tasks/nowhere_test.ts"];

@@ -73,7 +73,8 @@ var cases = []namedCall{
 	{"large_messages", largeMessages},
 	{"gzip_messages", gzipMessages},
 	{"long_bidirectional_stream", longStream},
-	{"concurrent_calls", concurrentCalls},
+	{"small_calls_at_once", callsAtOnce(10)},
+	{"large_calls_at_once", callsAtOnce(1000)},
 	{"response_too_large", responseTooLarge},
 }
 
@@ -92,19 +93,22 @@ func longStream(ctx context.Context, _ *grpc.ClientConn, client pb.TestServiceCl
 	return pingPong(ctx, client, 2000)
 }
 
-func concurrentCalls(ctx context.Context, _ *grpc.ClientConn, client pb.TestServiceClient) error {
-	var group sync.WaitGroup
-	failures := make(chan error, 200)
-	for i := range 200 {
-		group.Go(func() {
-			if err := unary(ctx, client, 1000*i); err != nil {
-				failures <- err
-			}
-		})
+// Two hundred calls over one connection, of sizes in `step`s, more than its windows hold where that is large.
+func callsAtOnce(step int) call {
+	return func(ctx context.Context, _ *grpc.ClientConn, client pb.TestServiceClient) error {
+		var group sync.WaitGroup
+		failures := make(chan error, 200)
+		for i := range 200 {
+			group.Go(func() {
+				if err := unary(ctx, client, step*i); err != nil {
+					failures <- err
+				}
+			})
+		}
+		group.Wait()
+		close(failures)
+		return <-failures
 	}
-	group.Wait()
-	close(failures)
-	return <-failures
 }
 
 // A client that refuses what it gets resets the stream; the connection lives on.
