@@ -88,13 +88,14 @@ export function sessionConfig(
   };
 }
 
-export function http2Limits({ http, timeouts }: Settings): Http2Limits {
+export function http2Limits({ http, limits, timeouts }: Settings): Http2Limits {
   return {
     maxHeaderListSize: http.http2MaxHeaderListSize,
     maxHeaderFields: http.maxHeaderFields,
     maxTableBytes: http.http2MaxTableSize,
     maxContinuations: http.http2MaxContinuations,
     maxStreams: http.http2MaxStreams,
+    maxSpanBytes: limits.decoderBufferBytes,
     floods: {
       windowMs: http.http2FloodWindowMs,
       maxResets: http.http2MaxResets,

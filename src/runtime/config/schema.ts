@@ -368,7 +368,8 @@ export const DESCRIPTORS = [
     min: 64 * KiB,
     max: GiB,
     default: 4 * MiB,
-    why: "What the observers and decoders of one flow may keep; one that needs more is stopped.",
+    why:
+      "What observers and decoders of one flow may keep, or they are stopped; also its unfinished body events.",
   },
   {
     key: "limits.inflate_ratio",
