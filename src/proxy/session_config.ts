@@ -2,6 +2,7 @@
 import { assert } from "../core/assert.ts";
 import type { Settings, TlsProfile } from "../core/settings.ts";
 import type { CaptureRules } from "../http/exchange_recorder.ts";
+import { Budget } from "../observe/budget.ts";
 import type { ObserveConfig } from "../observe/flow_observation.ts";
 import type { InflaterFactory } from "../observe/inflate.ts";
 import { OBSERVERS, STREAM_OBSERVERS } from "../observe/registry.ts";
@@ -82,6 +83,7 @@ export function sessionConfig(
       },
       inflaters: platform.inflaters,
       redactHeaders,
+      processBudget: new Budget(settings.limits.maxInFlightBytes),
     },
     md5: platform.md5,
     sha256: platform.sha256,

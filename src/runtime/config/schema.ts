@@ -352,7 +352,7 @@ export const DESCRIPTORS = [
     min: MiB,
     max: TiB,
     default: 64 * MiB,
-    why: "Bytes queued in the whole process before reading slows.",
+    why: "Bytes queued in the whole process before reading slows; as much again may observers keep.",
   },
   {
     key: "limits.flow_buffer_bytes",
