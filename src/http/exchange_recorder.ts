@@ -112,7 +112,13 @@ export class ExchangeRecorder {
     if (interim) return;
     const early = this.#early;
     this.#early = null;
-    const stream = early !== null && early.whole && facts.status < 300 ? this.upgraded(facts) : null;
+    const granted = early !== null && facts.status < 300;
+    const stream = granted && early.whole ? this.upgraded(facts) : null;
+    if (granted && !early.whole) {
+      const reason =
+        `the client sent more before it was granted than the ${BODY_SPAN_BYTES} octets that are kept`;
+      this.#emit("observer_stopped", { exchange_id: this.exchangeId, observer: "upgrade", reason });
+    }
     if (early === null || stream === null) {
       const observation = this.#open("response", facts);
       if (observation !== null) this.#responseMessage().observation = observation;
