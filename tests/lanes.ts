@@ -73,6 +73,18 @@ export const LANES: readonly Lane[] = [
   },
   {
     ...VECTOR_LANE,
+    name: "msgpack",
+    protocols: ["http1"],
+    files: ["tests/conformance/msgpack_corpus_test.ts", "tests/observe/payload/msgpack_test.ts"],
+  },
+  {
+    ...VECTOR_LANE,
+    name: "decoders",
+    protocols: ["http1"],
+    files: ["tests/observe", "tests/runtime/inflate_test.ts"],
+  },
+  {
+    ...VECTOR_LANE,
     name: "client-hello-vectors",
     protocols: ["tls"],
     files: ["tests/conformance/client_hello_corpus_test.ts"],
@@ -179,7 +191,6 @@ export const LANES: readonly Lane[] = [
     tools: [],
     files: ["tests/conformance/tool_h2_attacks_test.ts"],
     quick: false,
-    timeoutMs: 240_000,
   },
   {
     ...TOOL_LANE,

@@ -1,5 +1,7 @@
 /** The vocabulary of the event log: what a session records, before the log adds its envelope. */
 
+import type { RawNumber } from "./exact_json.ts";
+
 export const PROTOCOLS = [
   "connect",
   "tunnel",
@@ -40,6 +42,7 @@ export const EVENT_KINDS = [
   "grpc_headers",
   "grpc_message",
   "grpc_trailers",
+  "payload_decoded",
   "decoder_failed",
   "observer_stopped",
   "stream_closed",
@@ -49,6 +52,7 @@ export type EventKind = typeof EVENT_KINDS[number];
 export type AttributeValue =
   | string
   | number
+  | RawNumber
   | boolean
   | null
   | readonly AttributeValue[]

@@ -78,6 +78,7 @@ export interface Settings {
   };
   readonly capture: {
     readonly bodyBytes: number;
+    readonly payloadBytes: number;
     readonly redactHeaders: readonly string[];
   };
   readonly limits: {

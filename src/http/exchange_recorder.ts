@@ -12,7 +12,6 @@ import { redactFields } from "../log/redact.ts";
 import type { Field } from "./fields.ts";
 import type { Direction, RequestFacts, ResponseFacts } from "./message.ts";
 import type { MessageObservation, Observation, StreamObservation } from "./observation.ts";
-import { SpanBudget } from "./span_budget.ts";
 
 export const BODY_SPAN_BYTES = 16 * 1024;
 
@@ -37,7 +36,6 @@ export class ExchangeRecorder {
   readonly #streamKey: string;
   readonly #capture: CaptureRules;
   readonly #observation: Observation;
-  readonly #spanBudget: SpanBudget;
   /** Null until there is something to be said of its content. */
   #request: Message | null = null;
   #response: Message | null = null;
@@ -58,14 +56,11 @@ export class ExchangeRecorder {
       streamKey: string;
       capture: CaptureRules;
       observation: Observation;
-      /** Shared by the exchanges of a flow that has many at once. */
-      spanBudget?: SpanBudget;
       record: (event: FlowEvent) => void;
       now: Instant;
     },
   ) {
     this.#record = options.record;
-    this.#spanBudget = options.spanBudget ?? new SpanBudget(2 * BODY_SPAN_BYTES);
     this.#protocol = options.protocol;
     this.#streamKey = options.streamKey;
     this.#capture = options.capture;
@@ -112,13 +107,7 @@ export class ExchangeRecorder {
     if (interim) return;
     const early = this.#early;
     this.#early = null;
-    const granted = early !== null && facts.status < 300;
-    const stream = granted && early.whole ? this.upgraded(facts) : null;
-    if (granted && !early.whole) {
-      const reason =
-        `the client sent more before it was granted than the ${BODY_SPAN_BYTES} octets that are kept`;
-      this.#emit("observer_stopped", { exchange_id: this.exchangeId, observer: "upgrade", reason });
-    }
+    const stream = early !== null && early.whole && facts.status < 300 ? this.upgraded(facts) : null;
     if (early === null || stream === null) {
       const observation = this.#open("response", facts);
       if (observation !== null) this.#responseMessage().observation = observation;
@@ -219,16 +208,14 @@ export class ExchangeRecorder {
   #requestMessage(): Message {
     return this.#request ??= new Message(
       this.#capture.bodyBytes,
-      this.#spanBudget,
-      (span) => this.#emitSpan("request_body_chunk", span),
+      (offset, bytes, captured) => this.#emitSpan("request_body_chunk", offset, bytes, captured),
     );
   }
 
   #responseMessage(): Message {
     return this.#response ??= new Message(
       this.#capture.bodyBytes,
-      this.#spanBudget,
-      (span) => this.#emitSpan("response_body_chunk", span),
+      (offset, bytes, captured) => this.#emitSpan("response_body_chunk", offset, bytes, captured),
     );
   }
 
@@ -245,10 +232,9 @@ export class ExchangeRecorder {
     });
   }
 
-  #emitSpan(kind: EventKind, { offset, bytes, captured, dropped }: Span): void {
+  #emitSpan(kind: EventKind, offset: number, bytes: number, captured: Uint8Array | null): void {
     this.#emit(kind, {
       bytes,
-      ...(dropped ? { data_dropped: true } : {}),
       ...(captured === null ? {} : payloadAttributes(captured)),
       exchange_id: this.exchangeId,
       offset,
@@ -297,8 +283,8 @@ class Message {
   #contentFinished = false;
   #finished = false;
 
-  constructor(captureBytes: number, budget: SpanBudget, emit: EmitSpan) {
-    this.#spans = new BodySpans(captureBytes, budget, emit);
+  constructor(captureBytes: number, emit: EmitSpan) {
+    this.#spans = new BodySpans(captureBytes, emit);
   }
 
   captureNoMore(): void {
@@ -348,15 +334,7 @@ class Message {
   };
 }
 
-interface Span {
-  readonly offset: number;
-  readonly bytes: number;
-  readonly captured: Uint8Array | null;
-  /** What would have been captured had no room in the flow's budget. */
-  readonly dropped: boolean;
-}
-
-type EmitSpan = (span: Span) => void;
+type EmitSpan = (offset: number, bytes: number, captured: Uint8Array | null) => void;
 
 /** How many pieces of a span are kept apart before they are joined, so that tiny reads cost few objects. */
 const MAX_SPAN_PARTS = 8;
@@ -367,13 +345,8 @@ class BodySpans {
   #spanOffset = 0;
   #parts: Uint8Array[] = [];
   #partBytes = 0;
-  #dropped = false;
 
-  constructor(
-    private captureBytes: number,
-    private readonly budget: SpanBudget,
-    private readonly emit: EmitSpan,
-  ) {}
+  constructor(private captureBytes: number, private readonly emit: EmitSpan) {}
 
   /** From here on spans only count. */
   captureNoMore(): void {
@@ -391,7 +364,7 @@ class BodySpans {
       const spanEnd = this.#spanOffset + BODY_SPAN_BYTES;
       const end = Math.min(bytes.length, start + spanEnd - this.total);
       const captureEnd = Math.min(end, start + this.captureBytes - this.total);
-      if (captureEnd > start && !this.#dropped) this.#keep(bytes.subarray(start, captureEnd));
+      if (captureEnd > start) this.#keep(bytes.slice(start, captureEnd));
       this.total += end - start;
       start = end;
       if (this.total === spanEnd) this.#emitSpan();
@@ -403,13 +376,7 @@ class BodySpans {
   }
 
   #keep(part: Uint8Array): void {
-    if (!this.budget.take(part.length)) {
-      // A span with a hole in it would be taken for a whole one.
-      this.#dropped = true;
-      this.#letGo();
-      return;
-    }
-    this.#parts.push(part.slice());
+    this.#parts.push(part);
     this.#partBytes += part.length;
     if (this.#parts.length >= MAX_SPAN_PARTS) this.#parts = [this.#joined()];
   }
@@ -430,15 +397,8 @@ class BodySpans {
       : this.#parts.length === 1
       ? this.#parts[0]!
       : this.#joined();
-    const dropped = this.#dropped;
-    this.#dropped = false;
-    this.#letGo();
-    this.emit({ offset: this.#spanOffset, bytes: this.total - this.#spanOffset, captured, dropped });
+    this.emit(this.#spanOffset, this.total - this.#spanOffset, captured);
     this.#spanOffset = this.total;
-  }
-
-  #letGo(): void {
-    this.budget.give(this.#partBytes);
     this.#parts = [];
     this.#partBytes = 0;
   }

@@ -2,7 +2,8 @@
  * The event log's canonical line: one JSON object, envelope keys in the contract's order, one "\n".
  *
  * Attributes follow RFC 8785 (JCS) §3.2: keys sorted by UTF-16 code units at every depth, numbers and
- * strings as ECMAScript writes them, no white space. A lone surrogate, which JCS refuses, is written as
+ * strings as ECMAScript writes them, no white space. A number that no double can say (`core/exact_json.ts`), which
+ * JCS has no place for, is written in its own digits. A lone surrogate, which JCS refuses, is written as
  * a `\udXXX` escape, so that every line is well-formed UTF-8 whatever a peer sent. One value has one
  * encoding: `log verify` re-encodes each line and compares.
  *
@@ -149,11 +150,13 @@ function isSorted(value: AttributeValue): boolean {
 
 // Written by hand and not by a sorted copy: an object always lists keys like "9" and "10" first and as numbers.
 function encodeSorted(value: AttributeValue): string {
+  if (typeof value === "string") return encodeString(value);
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
   if (Array.isArray(value)) return "[" + value.map(encodeSorted).join(",") + "]";
+  if (JSON.isRawJSON(value)) return value.rawJSON;
   const object = value as Attributes;
   const members = Object.keys(object).sort().map((key) =>
-    JSON.stringify(key) + ":" + encodeSorted(object[key]!)
+    encodeString(key) + ":" + encodeSorted(object[key]!)
   );
   return "{" + members.join(",") + "}";
 }

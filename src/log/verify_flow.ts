@@ -130,6 +130,7 @@ export class FlowChecker {
       case "grpc_headers":
       case "grpc_message":
       case "grpc_trailers":
+      case "payload_decoded":
       case "decoder_failed":
       case "observer_stopped":
         return this.#observed(event);

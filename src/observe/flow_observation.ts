@@ -3,7 +3,7 @@
  * knows the message), hands out the flow's budget, and sees to it that whatever an observer does the relay
  * and the rest of the log do not change.
  */
-import type { Attributes, EventKind, FlowEvent, Protocol } from "../core/event.ts";
+import type { Attributes, AttributeValue, EventKind, FlowEvent, Protocol } from "../core/event.ts";
 import type { Instant } from "../core/instant.ts";
 import { type Field, listElements } from "../http/fields.ts";
 import { fieldValues, mediaTypeOf } from "../http/media_type.ts";
@@ -15,8 +15,9 @@ import type {
   StreamObservation,
   UpgradeHead,
 } from "../http/observation.ts";
-import { Budget, failureReason } from "./budget.ts";
+import { Budget, budgetReason, failureReason } from "./budget.ts";
 import { codingsHeldBytes, ContentDecoder, RatioAllowance, readCodings } from "./content_coding.ts";
+import type { OpenDigest } from "./digest.ts";
 import type { InflaterFactory } from "./inflate.ts";
 import type {
   MessageObserver,
@@ -40,10 +41,9 @@ export interface ObserveConfig {
   readonly sha1: (text: string) => string;
   readonly limits: ObserveLimits;
   readonly inflaters: InflaterFactory;
+  readonly openSha256: OpenDigest;
   /** Lower-case names of the fields whose values are not written. */
   readonly redactHeaders: ReadonlySet<string>;
-  /** What the observers of all flows may keep. */
-  readonly processBudget: Budget;
 }
 
 export interface FlowObservationOptions {
@@ -66,12 +66,7 @@ export class FlowObservation implements Observation {
   constructor(options: FlowObservationOptions) {
     this.#options = options;
     this.#silence = new SilenceClock(options.config.silenceMs, options.timer);
-    this.#budget = new Budget(options.config.limits.decoderBufferBytes, options.config.processBudget);
-  }
-
-  /** The flow is over: whatever is still kept is given back. */
-  close(): void {
-    this.#budget.close();
+    this.#budget = new Budget(options.config.limits.decoderBufferBytes);
   }
 
   /** What observers and decoders keep, in octets. */
@@ -232,7 +227,7 @@ class ObservedMessage implements MessageObservation, ObserverContext {
     const held = codingsHeldBytes(this.#codings, inflaters);
     if (!this.#budget.hold(held)) {
       this.#codings = [];
-      this.#stopped(DECODER_NAME, this.#budget.refusal);
+      this.#stopped(DECODER_NAME, budgetReason(limits));
       this.#detach();
       return;
     }
@@ -284,6 +279,18 @@ class ObservedMessage implements MessageObservation, ObserverContext {
     return this.#options.config.redactHeaders;
   }
 
+  get openSha256(): OpenDigest {
+    return this.#options.config.openSha256;
+  }
+
+  get passed(): readonly string[] {
+    const { protocol, request, response } = this.#head;
+    const transfer = protocol === "http1"
+      ? fieldValues((response ?? request).fields, "transfer-encoding").map((value) => value.toLowerCase())
+      : [];
+    return [...listElements(transfer), ...this.#codings.toReversed()];
+  }
+
   get now(): Instant {
     return this.#options.now();
   }
@@ -294,7 +301,7 @@ class ObservedMessage implements MessageObservation, ObserverContext {
       kind,
       protocol,
       streamKey,
-      attributes: { ...attributes, direction, exchange_id: exchangeId },
+      attributes: inOrder(attributes, direction, exchangeId),
     });
   }
 
@@ -303,7 +310,7 @@ class ObservedMessage implements MessageObservation, ObserverContext {
       this.#held += bytes;
       return true;
     }
-    this.#stop(this.#budget.refusal);
+    this.#stop(budgetReason(this.limits));
     return false;
   }
 
@@ -374,4 +381,24 @@ class ObservedMessage implements MessageObservation, ObserverContext {
   #stopped(observer: string, reason: string): void {
     this.emit("observer_stopped", { observer, reason });
   }
+}
+
+/** The attributes with those that all have, in the order in which the log writes them: sorting them costs more. */
+function inOrder(attributes: Attributes, direction: string, exchangeId: number): Attributes {
+  const all: Record<string, AttributeValue> = {};
+  let [directionDone, exchangeDone] = [false, false];
+  for (const name in attributes) {
+    if (!directionDone && name > "direction") {
+      all["direction"] = direction;
+      directionDone = true;
+    }
+    if (!exchangeDone && name > "exchange_id") {
+      all["exchange_id"] = exchangeId;
+      exchangeDone = true;
+    }
+    all[name] = attributes[name]!;
+  }
+  if (!directionDone) all["direction"] = direction;
+  if (!exchangeDone) all["exchange_id"] = exchangeId;
+  return all;
 }

@@ -5,6 +5,9 @@
 import { payloadAttributes } from "../log/payload.ts";
 import { LineReader } from "./line_reader.ts";
 import type { MessageObserver, ObserverContext, ObserverDefinition } from "./observer.ts";
+import type { PayloadType } from "./payload/decode.ts";
+import { recordUnit } from "./payload/record.ts";
+import { wholeCharacters } from "./utf8.ts";
 
 const MEDIA_TYPES: ReadonlySet<string> = new Set([
   "application/x-ndjson",
@@ -14,6 +17,8 @@ const MEDIA_TYPES: ReadonlySet<string> = new Set([
   "application/x-jsonlines",
   "application/json-lines",
 ]);
+
+const JSON_LINE: PayloadType = { kind: "json", charset: null };
 
 export const NDJSON: ObserverDefinition = {
   name: "ndjson",
@@ -40,12 +45,15 @@ class NdjsonObserver implements MessageObserver {
 
   #line(line: Uint8Array, bytes: number, complete: boolean): void {
     if (bytes === 0) return;
+    const index = this.#index++;
+    const cut = line.length < bytes;
     this.context.emit("ndjson_line", {
       bytes,
       ...(complete ? {} : { complete }),
-      ...payloadAttributes(line),
-      index: this.#index++,
-      ...(line.length < bytes ? { truncated: true } : {}),
+      ...payloadAttributes(cut ? wholeCharacters(line) : line),
+      index,
+      ...(cut ? { truncated: true } : {}),
     });
+    if (complete && !cut) recordUnit(this.context, line, { framing: "ndjson", index, type: JSON_LINE });
   }
 }

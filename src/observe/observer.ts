@@ -8,6 +8,7 @@
  */
 import type { Attributes, EventKind, Protocol } from "../core/event.ts";
 import type { Instant } from "../core/instant.ts";
+import type { OpenDigest } from "./digest.ts";
 import type { Field } from "../http/fields.ts";
 import type { MediaType } from "../http/media_type.ts";
 import type { MessageHead, StreamObservation, UpgradeHead } from "../http/observation.ts";
@@ -21,6 +22,8 @@ export type Stage = typeof STAGES[number];
 export interface ObserveLimits {
   /** `capture.body_bytes`: of each message, and of each unit within one. */
   readonly captureBytes: number;
+  /** `capture.payload_bytes`, at most `capture.body_bytes`: longer payloads are not read. */
+  readonly payloadBytes: number;
   /** `limits.decoder_buffer_bytes`: what all observers and decoders of a flow may keep. */
   readonly decoderBufferBytes: number;
   /** `limits.inflate_ratio`: decoded to coded octets, beyond the first 64 KiB. */
@@ -49,6 +52,9 @@ export interface ObserverContext {
   /** Lower-case names of the fields whose values are not written. */
   readonly redactHeaders: ReadonlySet<string>;
   readonly now: Instant;
+  /** The codings that were taken off the content, in the order in which they came off. */
+  readonly passed: readonly string[];
+  readonly openSha256: OpenDigest;
   /** Records an event of this message; `exchange_id` and the stream key are added, and `direction`. */
   emit(kind: EventKind, attributes: Attributes, protocol?: Protocol): void;
   /** Takes so many octets of the flow's budget. False: there is no room, and the observer is stopped. */

@@ -8,6 +8,7 @@ import { payloadAttributes } from "../log/payload.ts";
 import { KeptBytes } from "./kept_bytes.ts";
 import { LineReader } from "./line_reader.ts";
 import type { MessageObserver, ObserverContext, ObserverDefinition } from "./observer.ts";
+import { recordUnit, UNDECLARED } from "./payload/record.ts";
 import { wholeCharacters } from "./utf8.ts";
 
 /** What is kept of an event's type and of its id. */
@@ -154,6 +155,7 @@ class SseObserver implements MessageObserver {
     const bytes = this.#dataBytes;
     const kept = this.#data.view;
     const cut = kept.length < bytes;
+    const index = this.#index++;
     const retryMs = this.#retryMs;
     const attributes: Attributes = {
       bytes,
@@ -162,7 +164,7 @@ class SseObserver implements MessageObserver {
       ...(this.#hasData ? dataAttributes(cut ? wholeCharacters(kept) : kept) : {}),
       ...(this.#type === "" ? {} : { event: this.#type }),
       ...(this.#id === "" ? {} : { id: this.#id }),
-      index: this.#index++,
+      index,
       ...(retryMs === null ? {} : { retry_ms: retryMs }),
       ...(cut || this.#truncated ? { truncated: true } : {}),
     };
@@ -174,6 +176,9 @@ class SseObserver implements MessageObserver {
     this.#comments = 0;
     this.#truncated = false;
     this.context.emit("sse_event", attributes, "sse");
+    if (complete && !cut) {
+      recordUnit(this.context, kept, { framing: "sse", index, type: UNDECLARED, protocol: "sse" });
+    }
   }
 }
 

@@ -2,8 +2,8 @@
 import { assert } from "../core/assert.ts";
 import type { Settings, TlsProfile } from "../core/settings.ts";
 import type { CaptureRules } from "../http/exchange_recorder.ts";
-import { Budget } from "../observe/budget.ts";
 import type { ObserveConfig } from "../observe/flow_observation.ts";
+import type { OpenDigest } from "../observe/digest.ts";
 import type { InflaterFactory } from "../observe/inflate.ts";
 import { OBSERVERS, STREAM_OBSERVERS } from "../observe/registry.ts";
 import type { RelayLimits } from "../http1/relay.ts";
@@ -38,6 +38,7 @@ export interface SessionPlatform {
   readonly sha1: (text: string) => string;
   readonly sha256: (text: string) => string;
   readonly inflaters: InflaterFactory;
+  readonly openSha256: OpenDigest;
 }
 
 /** `decidesRequests`: policy looks at each request. */
@@ -77,27 +78,27 @@ export function sessionConfig(
       sha1: platform.sha1,
       limits: {
         captureBytes: settings.capture.bodyBytes,
+        payloadBytes: Math.min(settings.capture.payloadBytes, settings.capture.bodyBytes),
         decoderBufferBytes: settings.limits.decoderBufferBytes,
         inflateRatio: settings.limits.inflateRatio,
         inflateBytes: settings.limits.inflateBytes,
       },
       inflaters: platform.inflaters,
+      openSha256: platform.openSha256,
       redactHeaders,
-      processBudget: new Budget(settings.limits.maxInFlightBytes),
     },
     md5: platform.md5,
     sha256: platform.sha256,
   };
 }
 
-export function http2Limits({ http, limits, timeouts }: Settings): Http2Limits {
+export function http2Limits({ http, timeouts }: Settings): Http2Limits {
   return {
     maxHeaderListSize: http.http2MaxHeaderListSize,
     maxHeaderFields: http.maxHeaderFields,
     maxTableBytes: http.http2MaxTableSize,
     maxContinuations: http.http2MaxContinuations,
     maxStreams: http.http2MaxStreams,
-    maxSpanBytes: limits.decoderBufferBytes,
     floods: {
       windowMs: http.http2FloodWindowMs,
       maxResets: http.http2MaxResets,

@@ -25,6 +25,7 @@ import { Dialer } from "./dialer.ts";
 import { EventLog } from "./event_log.ts";
 import { transportFault } from "./faults.ts";
 import { type ConnCallbacks, FlowDriver, type SecureCallbacks, type World } from "./flow_driver.ts";
+import { openSha256 } from "./digest.ts";
 import { INFLATERS } from "./inflate.ts";
 import { Listener } from "./listener.ts";
 import type {
@@ -126,6 +127,7 @@ class ProxyWorld implements World {
       sha1: (text) => createHash("sha1").update(text).digest("hex"),
       sha256: (text) => createHash("sha256").update(text).digest("hex"),
       inflaters: INFLATERS,
+      openSha256,
     }, policy.decidesRequests);
     this.budget = new InFlightBudget(settings.limits.maxInFlightBytes);
     this.flowBufferBytes = settings.limits.flowBufferBytes;

@@ -2,6 +2,7 @@
  * The simulated world: what `runtime/proxy.ts` is for real flows, with virtual time and links, scripted peers,
  * and a log of virtual speed. Everything above it (driver, session, relay, deadlines, budget) is the real code.
  */
+import { openSha256 } from "../runtime/digest.ts";
 import { INFLATERS } from "../runtime/inflate.ts";
 import { createHash } from "node:crypto";
 import { type Authority, formatAuthority } from "../core/authority.ts";
@@ -428,6 +429,7 @@ function configOf({ timeouts, captureBytes, maxFlows }: SimOptions): SessionConf
       sha1: hash("sha1"),
       sha256: hash("sha256"),
       inflaters: INFLATERS,
+      openSha256,
     }),
     ...HTTP1_ONLY,
   };

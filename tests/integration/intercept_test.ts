@@ -53,6 +53,7 @@ Deno.test("an intercepted exchange is relayed unchanged and recorded", async () 
         "response_body_chunk",
         "response_body_chunk",
         "response_body_chunk",
+        "payload_decoded",
         "exchange_completed",
         "stream_closed",
       ]);

@@ -78,6 +78,7 @@ Deno.test("events() gives every event in order and ends with the proxy", async (
     "request_headers",
     "response_headers",
     "response_body_chunk",
+    "payload_decoded",
     "exchange_completed",
     "stream_closed",
   ]);

@@ -132,3 +132,15 @@ function assertSorted(json: string): void {
     }
   }
 }
+
+Deno.test("encodeAttributes writes a number of its own digits as it is, sorted or not", () => {
+  const exact = JSON.rawJSON("12345678901234567890");
+  assertEquals(
+    encodeAttributes({ a: exact, b: [exact] }),
+    '{"a":12345678901234567890,"b":[12345678901234567890]}',
+  );
+  assertEquals(
+    encodeAttributes({ b: 1, a: { d: 2, c: exact } }),
+    '{"a":{"c":12345678901234567890,"d":2},"b":1}',
+  );
+});

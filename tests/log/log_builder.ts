@@ -155,6 +155,14 @@ function observed(exchangeId: number, direction: "request" | "response"): FlowEv
   const of = { direction, exchange_id: exchangeId };
   const key = `h1:${exchangeId}`;
   return [
+    flowEvent("payload_decoded", {
+      bytes: 2,
+      format: "json",
+      sanitized: false,
+      stages: ["json"],
+      value: {},
+      ...of,
+    }, key),
     flowEvent("sse_event", { bytes: 1, data: "x", event: "e", id: "7", index: 0, ...of }, key),
     flowEvent("ndjson_line", { bytes: 2, data: "{}", index: 0, ...of }, key),
     flowEvent("grpc_headers", {

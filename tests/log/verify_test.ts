@@ -494,3 +494,21 @@ function notInterim(status: number): FlowEvent {
 function withAttributes(event: FlowEvent, attributes: Attributes): FlowEvent {
   return { ...event, attributes: { ...event.attributes, ...attributes } };
 }
+
+Deno.test("LogVerifier takes numbers that no double can say in a decoded payload, and nowhere else", () => {
+  const log = (kind: "payload_decoded" | "ndjson_line", digits: string) => {
+    const value = { digits: JSON.rawJSON(digits) };
+    const rest = kind === "ndjson_line"
+      ? { bytes: 2, data: "{}", index: 0 }
+      : { bytes: 2, format: "json", sanitized: false, stages: ["json"] };
+    const event = flowEvent(kind, { ...rest, direction: "request", exchange_id: 1, value }, "h1:1");
+    return verify(
+      flowLines(...tlsEvents, requestHeaders(1), event, responseHeaders(1, 200), completed(1), closed()),
+    ).violation
+      ?.invariant;
+  };
+  assertEquals(log("payload_decoded", "12345678901234567890"), undefined);
+  assertEquals(log("payload_decoded", "-0"), undefined);
+  assertEquals(log("payload_decoded", "1.0"), "canonical_form", "a double can say it");
+  assertEquals(log("ndjson_line", "12345678901234567890"), "canonical_form");
+});

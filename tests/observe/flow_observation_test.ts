@@ -152,7 +152,7 @@ Deno.test("FlowObservation: a message without content opens no decoder and says 
 
 Deno.test("FlowObservation: a message with nothing to look into costs nothing", () => {
   const observation = new FlowObservation({
-    config: OBSERVE_CONFIG,
+    config: { ...OBSERVE_CONFIG, observers: [NDJSON] },
     record: () => {},
     now: () => 0,
     timer: NO_TIMER,

@@ -3,14 +3,15 @@ import { createHash } from "node:crypto";
 import type { FlowEvent } from "../../src/core/event.ts";
 import { ExchangeRecorder } from "../../src/http/exchange_recorder.ts";
 import type { Field } from "../../src/http/fields.ts";
-import { Budget } from "../../src/observe/budget.ts";
 import { FlowObservation, type ObserveConfig } from "../../src/observe/flow_observation.ts";
 import type { ObserveLimits, ObserverDefinition } from "../../src/observe/observer.ts";
 import { OBSERVERS, STREAM_OBSERVERS } from "../../src/observe/registry.ts";
+import { openSha256 } from "../../src/runtime/digest.ts";
 import { INFLATERS } from "../../src/runtime/inflate.ts";
 
 export const LIMITS: ObserveLimits = {
   captureBytes: 64 * 1024,
+  payloadBytes: 16 * 1024,
   decoderBufferBytes: 4 * 1024 * 1024,
   inflateRatio: 8,
   inflateBytes: 64 * 1024 * 1024,
@@ -23,8 +24,8 @@ export const OBSERVE_CONFIG: ObserveConfig = {
   sha1: (text) => createHash("sha1").update(text).digest("hex"),
   limits: LIMITS,
   inflaters: INFLATERS,
+  openSha256,
   redactHeaders: new Set(),
-  processBudget: new Budget(1024 * 1024 * 1024),
 };
 
 export const NO_TIMER = { arm: () => {}, disarm: () => {} };

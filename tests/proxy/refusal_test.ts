@@ -5,6 +5,7 @@ import { FrameReader } from "../../src/http2/frame_reader.ts";
 import { HpackDecoder } from "../../src/http2/hpack_decoder.ts";
 import { sessionConfig } from "../../src/proxy/session_config.ts";
 import { Http1Refuser, Http2Refuser } from "../../src/proxy/refusal.ts";
+import { openSha256 } from "../../src/runtime/digest.ts";
 import { INFLATERS } from "../../src/runtime/inflate.ts";
 import { settingsFromValues } from "../../src/runtime/config/load.ts";
 import { HpackPeer } from "../http2/hpack_peer.ts";
@@ -17,6 +18,7 @@ const CONFIG = sessionConfig(settings, {
   sha1: String,
   sha256: String,
   inflaters: INFLATERS,
+  openSha256,
 });
 
 function block(method: string): number[] {

@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { sessionConfig } from "../../src/proxy/session_config.ts";
+import { openSha256 } from "../../src/runtime/digest.ts";
 import { INFLATERS } from "../../src/runtime/inflate.ts";
 import { settingsFromValues } from "../../src/runtime/config/load.ts";
 
@@ -19,6 +20,7 @@ Deno.test("sessionConfig takes over what sessions need, names of fields in lower
     sha1: () => "1",
     sha256: () => "s",
     inflaters: INFLATERS,
+    openSha256,
   });
   assertEquals(config.limits.maxHeadBytes, 2048);
   assertEquals(config.limits.headMs, 3_000);

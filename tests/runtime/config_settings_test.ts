@@ -263,6 +263,7 @@ const CASES: Readonly<Record<SettingKey, Cases>> = {
   },
   "tls.upstream_ca_bundle": PATHS,
   "capture.body_bytes": size(0, TiB),
+  "capture.payload_bytes": size(0, 16 * MiB),
   "capture.redact_headers": {
     valid: [[[], []], [["X-Secret", "a"], ["x-secret", "a"]], [["x".repeat(256)], ["x".repeat(256)]]],
     invalid: ["cookie", ["a b"], ["a:"], [""], [1], ["x".repeat(257)], Array(257).fill("a")],

@@ -1,4 +1,5 @@
 /** Sessions of a proxy for playbooks, with the default settings unless told otherwise. */
+import { openSha256 } from "../../src/runtime/digest.ts";
 import { INFLATERS } from "../../src/runtime/inflate.ts";
 import { createHash } from "node:crypto";
 import type { FlowContext } from "../../src/core/event.ts";
@@ -25,6 +26,9 @@ export type Overrides = Partial<Omit<SessionConfig, "limits">> & {
 /** Intercepted connections are served in HTTP/1.1 only, unless an override says otherwise. */
 const HTTP1_ONLY = { http2Enabled: false };
 
+/** What bodies say is not what playbooks of sessions are about. */
+const NO_PAYLOADS = { payloadBytes: 0 };
+
 export function session(
   { limits, ...overrides }: Overrides = {},
   options: { readonly refuse?: "too_many_flows" } = {},
@@ -35,10 +39,12 @@ export function session(
     sha1: hash("sha1"),
     sha256: hash("sha256"),
     inflaters: INFLATERS,
+    openSha256,
   });
   const config: SessionConfig = {
     ...defaults,
     ...HTTP1_ONLY,
+    observe: { ...defaults.observe, limits: { ...defaults.observe.limits, ...NO_PAYLOADS } },
     ...overrides,
     limits: { ...defaults.limits, ...limits },
   };

@@ -330,6 +330,14 @@ export const DESCRIPTORS = [
     why: "How much of each message body the log keeps; 0 keeps metadata only.",
   },
   {
+    key: "capture.payload_bytes",
+    type: "size",
+    min: 0,
+    max: 16 * MiB,
+    default: 16 * KiB,
+    why: "The longest payload that is decoded into the log, up to body_bytes; 0 decodes none.",
+  },
+  {
     key: "capture.redact_headers",
     type: "list",
     item: "field_name",
@@ -352,7 +360,7 @@ export const DESCRIPTORS = [
     min: MiB,
     max: TiB,
     default: 64 * MiB,
-    why: "Bytes queued in the whole process before reading slows; as much again may observers keep.",
+    why: "Bytes queued in the whole process before reading slows.",
   },
   {
     key: "limits.flow_buffer_bytes",
@@ -368,8 +376,7 @@ export const DESCRIPTORS = [
     min: 64 * KiB,
     max: GiB,
     default: 4 * MiB,
-    why:
-      "What observers and decoders of one flow may keep, or they are stopped; also its unfinished body events.",
+    why: "What the observers and decoders of one flow may keep; one that needs more is stopped.",
   },
   {
     key: "limits.inflate_ratio",
