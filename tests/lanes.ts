@@ -191,6 +191,7 @@ export const LANES: readonly Lane[] = [
     tools: [],
     files: ["tests/conformance/tool_h2_attacks_test.ts"],
     quick: false,
+    timeoutMs: 240_000,
   },
   {
     ...TOOL_LANE,

@@ -12,6 +12,7 @@ import { redactFields } from "../log/redact.ts";
 import type { Field } from "./fields.ts";
 import type { Direction, RequestFacts, ResponseFacts } from "./message.ts";
 import type { MessageObservation, Observation, StreamObservation } from "./observation.ts";
+import { SpanBudget } from "./span_budget.ts";
 
 export const BODY_SPAN_BYTES = 16 * 1024;
 
@@ -36,6 +37,7 @@ export class ExchangeRecorder {
   readonly #streamKey: string;
   readonly #capture: CaptureRules;
   readonly #observation: Observation;
+  readonly #spanBudget: SpanBudget;
   /** Null until there is something to be said of its content. */
   #request: Message | null = null;
   #response: Message | null = null;
@@ -56,11 +58,14 @@ export class ExchangeRecorder {
       streamKey: string;
       capture: CaptureRules;
       observation: Observation;
+      /** Shared by the exchanges of a flow that has many at once. */
+      spanBudget?: SpanBudget;
       record: (event: FlowEvent) => void;
       now: Instant;
     },
   ) {
     this.#record = options.record;
+    this.#spanBudget = options.spanBudget ?? new SpanBudget(2 * BODY_SPAN_BYTES);
     this.#protocol = options.protocol;
     this.#streamKey = options.streamKey;
     this.#capture = options.capture;
@@ -107,7 +112,13 @@ export class ExchangeRecorder {
     if (interim) return;
     const early = this.#early;
     this.#early = null;
-    const stream = early !== null && early.whole && facts.status < 300 ? this.upgraded(facts) : null;
+    const granted = early !== null && facts.status < 300;
+    const stream = granted && early.whole ? this.upgraded(facts) : null;
+    if (granted && !early.whole) {
+      const reason =
+        `the client sent more before it was granted than the ${BODY_SPAN_BYTES} octets that are kept`;
+      this.#emit("observer_stopped", { exchange_id: this.exchangeId, observer: "upgrade", reason });
+    }
     if (early === null || stream === null) {
       const observation = this.#open("response", facts);
       if (observation !== null) this.#responseMessage().observation = observation;
@@ -208,14 +219,16 @@ export class ExchangeRecorder {
   #requestMessage(): Message {
     return this.#request ??= new Message(
       this.#capture.bodyBytes,
-      (offset, bytes, captured) => this.#emitSpan("request_body_chunk", offset, bytes, captured),
+      this.#spanBudget,
+      (span) => this.#emitSpan("request_body_chunk", span),
     );
   }
 
   #responseMessage(): Message {
     return this.#response ??= new Message(
       this.#capture.bodyBytes,
-      (offset, bytes, captured) => this.#emitSpan("response_body_chunk", offset, bytes, captured),
+      this.#spanBudget,
+      (span) => this.#emitSpan("response_body_chunk", span),
     );
   }
 
@@ -232,9 +245,10 @@ export class ExchangeRecorder {
     });
   }
 
-  #emitSpan(kind: EventKind, offset: number, bytes: number, captured: Uint8Array | null): void {
+  #emitSpan(kind: EventKind, { offset, bytes, captured, dropped }: Span): void {
     this.#emit(kind, {
       bytes,
+      ...(dropped ? { data_dropped: true } : {}),
       ...(captured === null ? {} : payloadAttributes(captured)),
       exchange_id: this.exchangeId,
       offset,
@@ -283,8 +297,8 @@ class Message {
   #contentFinished = false;
   #finished = false;
 
-  constructor(captureBytes: number, emit: EmitSpan) {
-    this.#spans = new BodySpans(captureBytes, emit);
+  constructor(captureBytes: number, budget: SpanBudget, emit: EmitSpan) {
+    this.#spans = new BodySpans(captureBytes, budget, emit);
   }
 
   captureNoMore(): void {
@@ -334,7 +348,15 @@ class Message {
   };
 }
 
-type EmitSpan = (offset: number, bytes: number, captured: Uint8Array | null) => void;
+interface Span {
+  readonly offset: number;
+  readonly bytes: number;
+  readonly captured: Uint8Array | null;
+  /** What would have been captured had no room in the flow's budget. */
+  readonly dropped: boolean;
+}
+
+type EmitSpan = (span: Span) => void;
 
 /** How many pieces of a span are kept apart before they are joined, so that tiny reads cost few objects. */
 const MAX_SPAN_PARTS = 8;
@@ -345,8 +367,13 @@ class BodySpans {
   #spanOffset = 0;
   #parts: Uint8Array[] = [];
   #partBytes = 0;
+  #dropped = false;
 
-  constructor(private captureBytes: number, private readonly emit: EmitSpan) {}
+  constructor(
+    private captureBytes: number,
+    private readonly budget: SpanBudget,
+    private readonly emit: EmitSpan,
+  ) {}
 
   /** From here on spans only count. */
   captureNoMore(): void {
@@ -364,7 +391,7 @@ class BodySpans {
       const spanEnd = this.#spanOffset + BODY_SPAN_BYTES;
       const end = Math.min(bytes.length, start + spanEnd - this.total);
       const captureEnd = Math.min(end, start + this.captureBytes - this.total);
-      if (captureEnd > start) this.#keep(bytes.slice(start, captureEnd));
+      if (captureEnd > start && !this.#dropped) this.#keep(bytes.subarray(start, captureEnd));
       this.total += end - start;
       start = end;
       if (this.total === spanEnd) this.#emitSpan();
@@ -376,7 +403,13 @@ class BodySpans {
   }
 
   #keep(part: Uint8Array): void {
-    this.#parts.push(part);
+    if (!this.budget.take(part.length)) {
+      // A span with a hole in it would be taken for a whole one.
+      this.#dropped = true;
+      this.#letGo();
+      return;
+    }
+    this.#parts.push(part.slice());
     this.#partBytes += part.length;
     if (this.#parts.length >= MAX_SPAN_PARTS) this.#parts = [this.#joined()];
   }
@@ -397,8 +430,15 @@ class BodySpans {
       : this.#parts.length === 1
       ? this.#parts[0]!
       : this.#joined();
-    this.emit(this.#spanOffset, this.total - this.#spanOffset, captured);
+    const dropped = this.#dropped;
+    this.#dropped = false;
+    this.#letGo();
+    this.emit({ offset: this.#spanOffset, bytes: this.total - this.#spanOffset, captured, dropped });
     this.#spanOffset = this.total;
+  }
+
+  #letGo(): void {
+    this.budget.give(this.#partBytes);
     this.#parts = [];
     this.#partBytes = 0;
   }

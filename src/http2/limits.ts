@@ -19,8 +19,10 @@ export interface Http2Limits {
   /** The largest HPACK table that is followed, whatever the peers agree on. */
   readonly maxTableBytes: number;
   readonly maxContinuations: number;
-  /** Streams open at once: each holds a part of its body for the log. */
+  /** Streams open at once. */
   readonly maxStreams: number;
+  /** What the bodies of all streams may hold for the log until their spans are full. */
+  readonly maxSpanBytes: number;
   readonly floods: FloodLimits;
   readonly headMs: number;
   readonly idleMs: number;

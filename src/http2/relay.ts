@@ -20,6 +20,7 @@ import type { Answer } from "../http/answer.ts";
 import { type CaptureRules, type ExchangeError, ExchangeRecorder } from "../http/exchange_recorder.ts";
 import type { Observation } from "../http/observation.ts";
 import type { RequestGate, Verdict } from "../http/request_gate.ts";
+import { SpanBudget } from "../http/span_budget.ts";
 import { Direction } from "./direction.ts";
 import { Farewells } from "./farewells.ts";
 import { FloodGuard } from "./flood_guard.ts";
@@ -91,6 +92,7 @@ export class Http2Relay {
   readonly #farewells = new Farewells();
   readonly #heldFrameTimers: Record<Side, HeldFrameTimer>;
   readonly #floods: FloodGuard;
+  readonly #spanBudget: SpanBudget;
   readonly #refusals: Refusals;
   /** The request that waits for the gate, and what the client sent behind it. */
   #undecided: Opening | null = null;
@@ -107,6 +109,7 @@ export class Http2Relay {
     this.#nextExchangeId = options.firstExchangeId;
     this.#now = now;
     this.#floods = new FloodGuard(options.limits.floods);
+    this.#spanBudget = new SpanBudget(options.limits.maxSpanBytes);
     const { host, limits } = options;
     this.#directions = {
       client: new Direction("client", limits, (data) => host.send("server", data)),
@@ -712,6 +715,7 @@ export class Http2Relay {
       streamKey: `h2:${id}`,
       capture: this.#options.capture,
       observation: this.#options.observation,
+      spanBudget: this.#spanBudget,
       record: this.#record,
       now: this.#now,
     });

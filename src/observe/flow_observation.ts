@@ -15,7 +15,7 @@ import type {
   StreamObservation,
   UpgradeHead,
 } from "../http/observation.ts";
-import { Budget, budgetReason, failureReason } from "./budget.ts";
+import { Budget, failureReason } from "./budget.ts";
 import { codingsHeldBytes, ContentDecoder, RatioAllowance, readCodings } from "./content_coding.ts";
 import type { OpenDigest } from "./digest.ts";
 import type { InflaterFactory } from "./inflate.ts";
@@ -44,6 +44,8 @@ export interface ObserveConfig {
   readonly openSha256: OpenDigest;
   /** Lower-case names of the fields whose values are not written. */
   readonly redactHeaders: ReadonlySet<string>;
+  /** What the observers of all flows may keep. */
+  readonly processBudget: Budget;
 }
 
 export interface FlowObservationOptions {
@@ -66,7 +68,12 @@ export class FlowObservation implements Observation {
   constructor(options: FlowObservationOptions) {
     this.#options = options;
     this.#silence = new SilenceClock(options.config.silenceMs, options.timer);
-    this.#budget = new Budget(options.config.limits.decoderBufferBytes);
+    this.#budget = new Budget(options.config.limits.decoderBufferBytes, options.config.processBudget);
+  }
+
+  /** The flow is over: whatever is still kept is given back. */
+  close(): void {
+    this.#budget.close();
   }
 
   /** What observers and decoders keep, in octets. */
@@ -227,7 +234,7 @@ class ObservedMessage implements MessageObservation, ObserverContext {
     const held = codingsHeldBytes(this.#codings, inflaters);
     if (!this.#budget.hold(held)) {
       this.#codings = [];
-      this.#stopped(DECODER_NAME, budgetReason(limits));
+      this.#stopped(DECODER_NAME, this.#budget.refusal);
       this.#detach();
       return;
     }
@@ -310,7 +317,7 @@ class ObservedMessage implements MessageObservation, ObserverContext {
       this.#held += bytes;
       return true;
     }
-    this.#stop(budgetReason(this.limits));
+    this.#stop(this.#budget.refusal);
     return false;
   }
 

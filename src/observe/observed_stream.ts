@@ -4,7 +4,7 @@ import type { Instant } from "../core/instant.ts";
 import type { Side } from "../core/side.ts";
 import type { Direction } from "../http/message.ts";
 import type { StreamEnd, StreamObservation, UpgradeHead } from "../http/observation.ts";
-import { type Budget, budgetReason, failureReason } from "./budget.ts";
+import { type Budget, failureReason } from "./budget.ts";
 import type { InflaterFactory } from "./inflate.ts";
 import type {
   ObserveLimits,
@@ -133,7 +133,7 @@ export class ObservedStream implements StreamObservation, StreamContext {
       this.#held += bytes;
       return true;
     }
-    this.#stop(budgetReason(this.limits));
+    this.#stop(this.#options.budget.refusal);
     return false;
   }
 

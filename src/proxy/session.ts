@@ -1062,6 +1062,7 @@ export class ProxySession implements Session {
     this.#first = null;
     this.#handshakes = null;
     this.#relay = null;
+    this.#observation?.close();
     this.#observation = null;
     this.#upgraded = null;
     this.#router = null;

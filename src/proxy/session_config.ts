@@ -2,6 +2,7 @@
 import { assert } from "../core/assert.ts";
 import type { Settings, TlsProfile } from "../core/settings.ts";
 import type { CaptureRules } from "../http/exchange_recorder.ts";
+import { Budget } from "../observe/budget.ts";
 import type { ObserveConfig } from "../observe/flow_observation.ts";
 import type { OpenDigest } from "../observe/digest.ts";
 import type { InflaterFactory } from "../observe/inflate.ts";
@@ -86,19 +87,21 @@ export function sessionConfig(
       inflaters: platform.inflaters,
       openSha256: platform.openSha256,
       redactHeaders,
+      processBudget: new Budget(settings.limits.maxInFlightBytes),
     },
     md5: platform.md5,
     sha256: platform.sha256,
   };
 }
 
-export function http2Limits({ http, timeouts }: Settings): Http2Limits {
+export function http2Limits({ http, limits, timeouts }: Settings): Http2Limits {
   return {
     maxHeaderListSize: http.http2MaxHeaderListSize,
     maxHeaderFields: http.maxHeaderFields,
     maxTableBytes: http.http2MaxTableSize,
     maxContinuations: http.http2MaxContinuations,
     maxStreams: http.http2MaxStreams,
+    maxSpanBytes: limits.decoderBufferBytes,
     floods: {
       windowMs: http.http2FloodWindowMs,
       maxResets: http.http2MaxResets,

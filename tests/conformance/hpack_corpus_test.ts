@@ -7,7 +7,7 @@ import { assertEquals } from "@std/assert";
 import { assert } from "../../src/core/assert.ts";
 import { HpackDecoder } from "../../src/http2/hpack_decoder.ts";
 import { encodeFieldBlock } from "../../src/http2/hpack_encoder.ts";
-import { readCorpus, unlisted } from "../http2/corpora.ts";
+import { readCorpus, unlisted } from "../support/corpora.ts";
 
 interface CorpusRow {
   id: string;

@@ -10,7 +10,7 @@ import { readFrameHeader } from "../../src/http2/frames.ts";
 import { cutInto } from "../support/golden.ts";
 import { EMPTY_SETTINGS, frame, join, T } from "../http2/frame_builder.ts";
 import { type Told, transcribe } from "../http2/transcript.ts";
-import { readCorpus, unlisted } from "../http2/corpora.ts";
+import { readCorpus, unlisted } from "../support/corpora.ts";
 
 interface CorpusRow {
   id: string;

@@ -5,7 +5,7 @@
 import { assertEquals } from "@std/assert";
 import type { AttributeValue } from "../../src/core/event.ts";
 import { parseMsgPack } from "../../src/observe/payload/msgpack.ts";
-import { readCorpus, unlisted } from "../http2/corpora.ts";
+import { readCorpus, unlisted } from "../support/corpora.ts";
 
 interface CorpusRow {
   id: string;

@@ -7,7 +7,7 @@ import { assertEquals, assertObjectMatch } from "@std/assert";
 import { assert } from "../../src/core/assert.ts";
 import type { Attributes } from "../../src/core/event.ts";
 import { SSE } from "../../src/observe/sse.ts";
-import { readCorpus, unlisted } from "../http2/corpora.ts";
+import { readCorpus, unlisted } from "../support/corpora.ts";
 import { LIMITS, observe } from "../observe/observed.ts";
 import { cutInto } from "../support/golden.ts";
 

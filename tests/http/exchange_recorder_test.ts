@@ -1,16 +1,16 @@
-import { NO_OBSERVATION } from "../../src/http/observation.ts";
+import { NO_OBSERVATION, type Observation, type StreamEnd } from "../../src/http/observation.ts";
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import type { Attributes, FlowEvent } from "../../src/core/event.ts";
 import { BODY_SPAN_BYTES, ExchangeRecorder } from "../../src/http/exchange_recorder.ts";
 
-function record(bodyBytes: number, redact: string[] = []) {
+function record(bodyBytes: number, redact: string[] = [], observation: Observation = NO_OBSERVATION) {
   const events: FlowEvent[] = [];
   const recorder = new ExchangeRecorder(1, {
     protocol: "http1",
     streamKey: "h1:1",
     capture: { bodyBytes, redactHeaders: new Set(redact) },
-    observation: NO_OBSERVATION,
+    observation,
     record: (event) => events.push(event),
     now: 1_000,
   });
@@ -105,4 +105,98 @@ Deno.test("ExchangeRecorder redacts before it records, and completes once", () =
     45,
     "truncated_message",
   ]);
+});
+
+/** An extended CONNECT (RFC 8441) whose stream is observed, if `known`, and what the observer is told. */
+function extendedConnect(known = true) {
+  const told: string[] = [];
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  const { recorder, events } = record(100, [], {
+    open: () => null,
+    upgrade: ({ request, response }) => {
+      told.push(`${request.protocol} ${response.status}`);
+      return !known ? null : {
+        protocol: "websocket",
+        received: (side, bytes) => void told.push(`${side} ${text(bytes)}`),
+        ended: (side) => void told.push(`${side} ended`),
+        closed: ({ orderly, by }: StreamEnd) => void told.push(`closed ${orderly} ${by}`),
+      };
+    },
+  });
+  recorder.requestHead({
+    method: "CONNECT",
+    protocol: "websocket",
+    target: "/chat",
+    scheme: "https",
+    authority: "a.test",
+    version: "HTTP/2",
+    fields: [],
+    headBytes: 30,
+  });
+  const respond = (status: number) =>
+    recorder.responseHead({ status, version: "HTTP/2", fields: [], headBytes: 9 }, 1_500);
+  const bodies = () =>
+    events.filter(({ kind }) => kind.endsWith("_body_chunk"))
+      .map(({ kind, attributes }) => [kind, attributes.bytes, attributes.data]);
+  return { recorder, events, told, respond, bodies };
+}
+
+const utf8 = (text: string) => new TextEncoder().encode(text);
+
+Deno.test("ExchangeRecorder gives the content of a granted extended CONNECT to its stream, and counts it", () => {
+  const { recorder, events, told, respond, bodies } = extendedConnect();
+  respond(103);
+  respond(200);
+  recorder.requestContent(utf8("ask"));
+  recorder.responseContent(utf8("tell"));
+  recorder.requestFinished();
+  recorder.responseFinished();
+  recorder.complete("complete", 2_000);
+  recorder.complete("complete", 2_000);
+  assertEquals(told, [
+    "websocket 200",
+    "client ask",
+    "server tell",
+    "client ended",
+    "server ended",
+    "closed true null",
+  ]);
+  assertEquals(bodies(), [["request_body_chunk", 3, undefined], ["response_body_chunk", 4, undefined]]);
+  assertEquals(events[0]?.attributes.protocol, "websocket");
+});
+
+Deno.test("ExchangeRecorder keeps what a client sends before its extended CONNECT is granted, up to a span", () => {
+  const early = extendedConnect();
+  early.recorder.requestContent(utf8("ear"));
+  early.recorder.requestContent(utf8("ly"));
+  early.recorder.requestFinished();
+  early.respond(200);
+  early.recorder.complete("reset", 2_000, { by: "server", code: "CANCEL", detail: "no" });
+  assertEquals(early.told, [
+    "websocket 200",
+    "client ear",
+    "client ly",
+    "client ended",
+    "closed false server",
+  ]);
+  const tooMuch = extendedConnect();
+  tooMuch.recorder.requestContent(new Uint8Array(BODY_SPAN_BYTES));
+  tooMuch.recorder.requestContent(utf8("!"));
+  tooMuch.respond(200);
+  tooMuch.recorder.complete("complete", 2_000);
+  assertEquals(tooMuch.told, []);
+  assertEquals(tooMuch.events.filter(({ kind }) => kind === "observer_stopped").length, 1);
+});
+
+Deno.test("ExchangeRecorder records content as ever where an extended CONNECT is refused, or for what is not known", () => {
+  const refused = extendedConnect();
+  refused.respond(403);
+  refused.recorder.responseContent(utf8("no"));
+  refused.recorder.complete("complete", 2_000);
+  assertEquals([refused.told, refused.bodies()], [[], [["response_body_chunk", 2, "no"]]]);
+  const unknown = extendedConnect(false);
+  unknown.respond(200);
+  unknown.recorder.requestContent(utf8("ask"));
+  unknown.recorder.complete("complete", 2_000);
+  assertEquals(unknown.bodies(), [["request_body_chunk", 3, "ask"]]);
 });

@@ -18,6 +18,7 @@ export const LIMITS: Http2Limits = {
   maxTableBytes: 65_536,
   maxContinuations: 32,
   maxStreams: 100,
+  maxSpanBytes: 65_536,
   floods: FLOODS,
   headMs: 1000,
   idleMs: 1000,

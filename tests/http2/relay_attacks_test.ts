@@ -26,7 +26,7 @@ const FLOOD_SETTINGS = Object.values(FLOOD_BUDGETS).map(({ setting }) => setting
 
 for (const { name, by, serverSettings, before, round, allowed: allowedOf, setting, code, earns } of ATTACKS) {
   const allowed = allowedOf(LIMITS);
-  Deno.test(`${name}: ${allowed} times pass, one more ends the connection`, async () => {
+  Deno.test(`${name} by the ${by}: ${allowed} times pass, one more ends the connection`, async () => {
     const world = new RelayWorld(serverSettings === undefined ? {} : { serverSettings });
     const stage: AttackStage = {
       say: (side, ...frames) => void world.by(side, ...frames),

@@ -236,3 +236,27 @@ Deno.test("HEAD, 204 and 304 declare content that does not come, and CONNECT str
   world.client(encodeData(5, NOTHING, true));
   assertEquals(world.outcomes(), [["h2:1", "complete"], ["h2:3", "complete"], ["h2:5", "complete"]]);
 });
+
+Deno.test("bodies that stop short hold no more than their flow may: who finds no room is logged without data", () => {
+  const world = new RelayWorld({ limits: { maxSpanBytes: 150 }, clientSettings: [] });
+  // The log of this world keeps 64 bytes of each body.
+  for (const stream of [1, 3, 5]) {
+    world.client(
+      request(stream, { ":method": "POST" }, false),
+      encodeData(stream, new Uint8Array(60), false),
+    );
+  }
+  for (const stream of [1, 3, 5]) world.client(encodeData(stream, new Uint8Array(4), true));
+  const chunks = world.events.filter(({ kind }) => kind === "request_body_chunk");
+  assertEquals(
+    chunks.map(({ streamKey, bytes, data_dropped, ...rest }) => [
+      streamKey,
+      bytes,
+      data_dropped === true,
+      "data" in rest || "data_base64" in rest,
+    ]),
+    [["h2:1", 64, false, true], ["h2:3", 64, false, true], ["h2:5", 64, true, false]],
+  );
+  world.client(request(7, { ":method": "POST" }, false), encodeData(7, new Uint8Array(60), true));
+  assertEquals(world.events.at(-1)?.["data_dropped"], undefined, "what was written has given its room back");
+});

@@ -189,3 +189,34 @@ Deno.test("what is no message is relayed all the same, told of, and the call's e
     assertEquals(said(proxy, 1, "grpc_message").map(({ data }) => data), ["please", "fine"]);
   });
 });
+
+Deno.test("many long messages under way at once hold up neither each other nor the relay", async () => {
+  await withCalls(async (proxy, session) => {
+    // What is kept of them is more than limits.flow_buffer_bytes, and none is whole before all have begun.
+    const asked = envelope(0, new Uint8Array(60_000).fill(0x61));
+    const calls = Array.from({ length: 60 }, () => {
+      const stream = session.request({
+        ":method": "POST",
+        ":path": "/items.v1.Items/List",
+        "content-type": "application/grpc",
+        "te": "trailers",
+      });
+      stream.resume();
+      return stream;
+    });
+    await Promise.all(
+      calls.map((stream) => new Promise((resolve) => stream.write(asked.subarray(0, 50_000), resolve))),
+    );
+    const over = calls.map((stream) => new Promise((resolve) => stream.on("close", resolve)));
+    for (const stream of calls) stream.end(asked.subarray(50_000));
+    await Promise.all(over);
+    await proxy.event(({ kind, attributes }) =>
+      kind === "exchange_completed" && attributes["exchange_id"] === 60
+    );
+    const messages = proxy.of("grpc_message").filter(({ attributes }) =>
+      attributes["direction"] === "request"
+    );
+    assertEquals(messages.map(({ attributes }) => attributes["bytes"]), Array(60).fill(60_000));
+    assertEquals(proxy.of("observer_stopped"), []);
+  });
+});

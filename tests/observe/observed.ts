@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import type { FlowEvent } from "../../src/core/event.ts";
 import { ExchangeRecorder } from "../../src/http/exchange_recorder.ts";
 import type { Field } from "../../src/http/fields.ts";
+import { Budget } from "../../src/observe/budget.ts";
 import { FlowObservation, type ObserveConfig } from "../../src/observe/flow_observation.ts";
 import type { ObserveLimits, ObserverDefinition } from "../../src/observe/observer.ts";
 import { OBSERVERS, STREAM_OBSERVERS } from "../../src/observe/registry.ts";
@@ -26,6 +27,7 @@ export const OBSERVE_CONFIG: ObserveConfig = {
   inflaters: INFLATERS,
   openSha256,
   redactHeaders: new Set(),
+  processBudget: new Budget(1024 * 1024 * 1024),
 };
 
 export const NO_TIMER = { arm: () => {}, disarm: () => {} };

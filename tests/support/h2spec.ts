@@ -1,6 +1,6 @@
 /** h2spec's verdicts on an origin alone and on the proxy in front of it. */
 import { assert, assertEquals } from "@std/assert";
-import { unlisted } from "../http2/corpora.ts";
+import { unlisted } from "../support/corpora.ts";
 import { makeAuthority } from "./certificates.ts";
 import { ProxyProcess } from "./proxy_process.ts";
 import type { ServerProcess } from "./server_process.ts";

@@ -17,7 +17,7 @@ import type { Http2Limits } from "../../src/http2/limits.ts";
 import { MAX_WINDOW_SIZE, type Setting } from "../../src/http2/settings.ts";
 import { frame, join, padded, T, uint32 } from "../http2/frame_builder.ts";
 import { integer, string } from "../http2/hpack_peer.ts";
-import { block, request } from "../http2/messages.ts";
+import { block, request, response } from "../http2/messages.ts";
 
 export interface AttackStage {
   say(by: Side, ...frames: readonly Uint8Array[]): void;
@@ -85,6 +85,12 @@ const flood = (
   round: Attack["round"],
   more: Partial<Attack> = {},
 ): Attack => ({ name, by, round, allowed: ({ floods }) => floods[budget], setting, code: CALM, ...more });
+
+/** The server is asked something, so that it has a stream to speak on. */
+const asked = async (stage: AttackStage): Promise<void> => {
+  stage.say("client", request(9001));
+  await stage.reaches(9001);
+};
 
 const PING = frame(T.PING, 0, 0, new Array(8).fill(1));
 
@@ -164,6 +170,9 @@ export const ATTACKS: readonly Attack[] = [
   flood("PING", "client", "maxPings", "http.http2_max_pings", (stage) => stage.say("client", PING), {
     earns: true,
   }),
+  flood("PING", "server", "maxPings", "http.http2_max_pings", (stage) => stage.say("server", PING), {
+    earns: true,
+  }),
   flood(
     "PING acknowledged without one",
     "server",
@@ -179,6 +188,14 @@ export const ATTACKS: readonly Attack[] = [
     "maxSettings",
     "http.http2_max_settings",
     (stage) => stage.say("client", encodeSettings([[4, 1000]])),
+    { allowed: ({ floods }) => floods.maxSettings - 1 },
+  ),
+  flood(
+    "SETTINGS",
+    "server",
+    "maxSettings",
+    "http.http2_max_settings",
+    (stage) => stage.say("server", encodeSettings([[4, 1000]])),
     { allowed: ({ floods }) => floods.maxSettings - 1 },
   ),
   flood(
@@ -224,6 +241,19 @@ export const ATTACKS: readonly Attack[] = [
     },
   ),
   flood(
+    "DATA without content",
+    "server",
+    "maxEmptyFrames",
+    "http.http2_max_empty_frames",
+    (stage) => stage.say("server", encodeData(9001, NOTHING, false)),
+    {
+      before: async (stage) => {
+        await asked(stage);
+        stage.say("server", response(9001, 200, false));
+      },
+    },
+  ),
+  flood(
     "DATA of padding alone",
     "client",
     "maxEmptyFrames",
@@ -241,13 +271,18 @@ export const ATTACKS: readonly Attack[] = [
     (stage) => stage.say("client", encodeWindowUpdate(0, 1)),
     { earns: true },
   ),
+  flood(
+    "WINDOW_UPDATE",
+    "server",
+    "maxWindowUpdates",
+    "http.http2_max_window_updates",
+    (stage) => stage.say("server", encodeWindowUpdate(0, 1)),
+    { earns: true },
+  ),
   {
     name: "PUSH_PROMISE",
     by: "server",
-    before: async (stage) => {
-      stage.say("client", request(9001));
-      await stage.reaches(9001);
-    },
+    before: asked,
     round: (stage, stream) =>
       stage.say("server", frame(T.PUSH_PROMISE, 4, 9001, [...uint32(stream + 1), ...HEAD])),
     // As many as may be open beside the stream they stand on, then each one that is refused.
@@ -260,6 +295,18 @@ export const ATTACKS: readonly Attack[] = [
     by: "client",
     before: (stage) => stage.say("client", frame(T.HEADERS, 1, 9001, HEAD)),
     round: (stage) => stage.say("client", frame(T.CONTINUATION, 0, 9001)),
+    allowed: ({ maxContinuations }) => maxContinuations,
+    setting: "http.http2_max_continuations",
+    code: CALM,
+  },
+  {
+    name: "CONTINUATION without an octet",
+    by: "server",
+    before: async (stage) => {
+      await asked(stage);
+      stage.say("server", frame(T.HEADERS, 0, 9001, block({ ":status": "200" })));
+    },
+    round: (stage) => stage.say("server", frame(T.CONTINUATION, 0, 9001)),
     allowed: ({ maxContinuations }) => maxContinuations,
     setting: "http.http2_max_continuations",
     code: CALM,
@@ -292,6 +339,15 @@ export const ATTACKS: readonly Attack[] = [
     by: "client",
     before: (stage) => stage.say("client", encodeWindowUpdate(0, MAX_WINDOW_SIZE - 65_535)),
     round: (stage) => stage.say("client", encodeWindowUpdate(0, 1)),
+    allowed: () => 0,
+    setting: null,
+    code: "FLOW_CONTROL_ERROR",
+  },
+  {
+    name: "the connection's window overflows",
+    by: "server",
+    before: (stage) => stage.say("server", encodeWindowUpdate(0, MAX_WINDOW_SIZE - 65_535)),
+    round: (stage) => stage.say("server", encodeWindowUpdate(0, 1)),
     allowed: () => 0,
     setting: null,
     code: "FLOW_CONTROL_ERROR",

@@ -360,7 +360,7 @@ export const DESCRIPTORS = [
     min: MiB,
     max: TiB,
     default: 64 * MiB,
-    why: "Bytes queued in the whole process before reading slows.",
+    why: "Bytes queued in the whole process before reading slows; as much again may observers keep.",
   },
   {
     key: "limits.flow_buffer_bytes",
@@ -376,7 +376,8 @@ export const DESCRIPTORS = [
     min: 64 * KiB,
     max: GiB,
     default: 4 * MiB,
-    why: "What the observers and decoders of one flow may keep; one that needs more is stopped.",
+    why:
+      "What observers and decoders of one flow may keep, or they are stopped; also its unfinished body events.",
   },
   {
     key: "limits.inflate_ratio",

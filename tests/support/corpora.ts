@@ -1,4 +1,4 @@
-/** The HTTP/2 corpora beside the project, and the list of where we differ from them. */
+/** Corpora of published vectors beside the project, and the list of where we differ from them. */
 import { assertEquals } from "@std/assert";
 
 const CORPORA = new URL("../../../shared/corpora/", import.meta.url);
@@ -11,9 +11,9 @@ interface Exclusion {
   reason: string;
 }
 
-/** The rows of `cases.jsonl`; null where the folder is not there. */
-export function readCorpus<Row>(suite: string): Row[] | null {
-  return readLines<Row>(new URL(`${suite}/cases.jsonl`, CORPORA));
+/** The rows of a file; null where the folder is not there. */
+export function readCorpus<Row>(suite: string, file = "cases.jsonl"): Row[] | null {
+  return readLines<Row>(new URL(`${suite}/${file}`, CORPORA));
 }
 
 /** The differences that `fixtures/expected.jsonl` does not list. Fails where it lists one that is none. */
