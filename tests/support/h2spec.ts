@@ -34,21 +34,28 @@ export async function compareByH2spec(
       args: ["--reverse", `https://localhost:${origin.ports[0]}`],
       config: `[tls]\nupstream_ca_bundle = ${JSON.stringify(`${folder}/root.pem`)}\n`,
     });
-    const [alone, through] = await Promise.all([
-      h2spec(origin.ports[0]!, `${folder}/alone.xml`),
-      h2spec(proxy.port, `${folder}/through.xml`),
-    ]);
-    assertEquals([...through.keys()], [...alone.keys()]);
-    assert(alone.size > 140, `${alone.size} tests`);
-    const passed = (verdicts: Verdicts) => [...verdicts.values()].filter((verdict) => verdict === "").length;
-    console.log(
-      `${name}: ${passed(alone)} of ${alone.size} alone, ${
-        passed(through)
-      } of ${through.size} through the proxy`,
-    );
-    assert(passed(alone) > 100, "an origin that fails so much says nothing about the proxy");
-    const differences = [...through].filter(([id, verdict]) => verdict !== "" && alone.get(id) === "");
-    assertEquals(unlisted(`h2spec/${name}`, differences.map(([id, ours]) => ({ id, ours }))), []);
+    const compare = async (): Promise<Map<string, string>> => {
+      const [alone, through] = await Promise.all([
+        h2spec(origin.ports[0]!, `${folder}/alone.xml`),
+        h2spec(proxy.port, `${folder}/through.xml`),
+      ]);
+      assertEquals([...through.keys()], [...alone.keys()]);
+      assert(alone.size > 140, `${alone.size} tests`);
+      const passed = (verdicts: Verdicts) =>
+        [...verdicts.values()].filter((verdict) => verdict === "").length;
+      console.log(
+        `${name}: ${passed(alone)} of ${alone.size} alone, ${passed(through)} through the proxy`,
+      );
+      assert(passed(alone) > 100, "an origin that fails so much says nothing about the proxy");
+      return new Map([...through].filter(([id, verdict]) => verdict !== "" && alone.get(id) === ""));
+    };
+    let differences = await compare();
+    // Some tests are a race within the origin, which passes and fails them as it happens: what differs, differs twice.
+    if (differences.size > 0) {
+      const again = await compare();
+      differences = new Map([...differences].filter(([id]) => again.has(id)));
+    }
+    assertEquals(unlisted(`h2spec/${name}`, [...differences].map(([id, ours]) => ({ id, ours }))), []);
     await proxy.stop();
   } finally {
     await Deno.remove(folder, { recursive: true });
