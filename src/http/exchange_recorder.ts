@@ -142,14 +142,15 @@ export class ExchangeRecorder {
     });
   }
 
-  requestContent(bytes: Uint8Array): void {
-    this.#requestMessage().content(bytes);
+  /** `last`: no content follows, so that these octets need not be kept for the log. */
+  requestContent(bytes: Uint8Array, last = false): void {
+    this.#requestMessage().content(bytes, last);
     this.#early?.push(bytes);
     this.#stream?.received("client", bytes);
   }
 
-  responseContent(bytes: Uint8Array): void {
-    this.#responseMessage().content(bytes);
+  responseContent(bytes: Uint8Array, last = false): void {
+    this.#responseMessage().content(bytes, last);
     this.#stream?.received("server", bytes);
   }
 
@@ -197,23 +198,15 @@ export class ExchangeRecorder {
       exchange_id: this.exchangeId,
       outcome,
       request_body_bytes: request?.bytes ?? 0,
-      ...request?.decodedAttributes("request"),
       request_head_bytes: this.#requestHeadBytes,
       response_body_bytes: response?.bytes ?? 0,
-      ...response?.decodedAttributes("response"),
       response_head_bytes: this.#responseHeadBytes,
       ttfb_ns: this.#firstByteAt === null ? null : this.#firstByteAt - this.#startedAt,
     };
-    this.#emit(
-      "exchange_completed",
-      error === undefined ? attributes : {
-        ...(error.answerStatus === undefined ? {} : { answer_status: error.answerStatus }),
-        ...attributes,
-        error_by: error.by,
-        error_code: error.code,
-        error_detail: error.detail,
-      },
-    );
+    const decoded = { ...request?.decodedAttributes("request"), ...response?.decodedAttributes("response") };
+    // Most exchanges have nothing more to say; an object that is spread into another costs much more to write.
+    const whole = error === undefined && request?.observation == null && response?.observation == null;
+    this.#emit("exchange_completed", whole ? attributes : withMore(attributes, decoded, error));
   }
 
   #requestMessage(): Message {
@@ -246,13 +239,22 @@ export class ExchangeRecorder {
   }
 
   #emitSpan(kind: EventKind, { offset, bytes, captured, dropped }: Span): void {
-    this.#emit(kind, {
-      bytes,
-      ...(dropped ? { data_dropped: true } : {}),
-      ...(captured === null ? {} : payloadAttributes(captured)),
-      exchange_id: this.exchangeId,
-      offset,
-    });
+    const exchange_id = this.exchangeId;
+    if (dropped) {
+      this.#emit(kind, { bytes, data_dropped: true, exchange_id, offset });
+      return;
+    }
+    if (captured === null) {
+      this.#emit(kind, { bytes, exchange_id, offset });
+      return;
+    }
+    const payload = payloadAttributes(captured);
+    this.#emit(
+      kind,
+      "data" in payload
+        ? { bytes, data: payload.data, exchange_id, offset }
+        : { bytes, data_base64: payload.data_base64, exchange_id, offset },
+    );
   }
 
   #emitTrailers(kind: EventKind, fields: readonly Field[]): void {
@@ -265,6 +267,18 @@ export class ExchangeRecorder {
   #emit(kind: EventKind, attributes: Attributes): void {
     this.#record({ kind, protocol: this.#protocol, streamKey: this.#streamKey, attributes });
   }
+}
+
+function withMore(attributes: Attributes, decoded: Attributes, error: ExchangeError | undefined): Attributes {
+  const all: Attributes = {
+    ...attributes,
+    ...decoded,
+    ...(error === undefined
+      ? {}
+      : { error_by: error.by, error_code: error.code, error_detail: error.detail }),
+    ...(error?.answerStatus === undefined ? {} : { answer_status: error.answerStatus }),
+  };
+  return Object.fromEntries(Object.entries(all).sort(([a], [b]) => a < b ? -1 : 1));
 }
 
 /** What a client sends of another protocol before that was granted, for when it is. */
@@ -305,10 +319,11 @@ class Message {
     this.#spans.captureNoMore();
   }
 
-  content(bytes: Uint8Array): void {
+  content(bytes: Uint8Array, last: boolean): void {
     this.bytes += bytes.length;
-    if (this.observation === null) this.#spans.push(bytes);
+    if (this.observation === null) this.#spans.push(bytes, last);
     else this.observation.decode(bytes, this.#deliver);
+    if (last) this.contentFinished(false);
   }
 
   /** No more content comes: the last span is written. Only the first call counts. */
@@ -367,6 +382,8 @@ class BodySpans {
   #spanOffset = 0;
   #parts: Uint8Array[] = [];
   #partBytes = 0;
+  /** All of a span that lay in one piece of content: valid during the call that writes it. */
+  #lent: Uint8Array | null = null;
   #dropped = false;
 
   constructor(
@@ -385,14 +402,16 @@ class BodySpans {
     return this.#spanOffset + BODY_SPAN_BYTES - this.total;
   }
 
-  push(bytes: Uint8Array): void {
+  /** `last`: `finish` follows at once. */
+  push(bytes: Uint8Array, last = false): void {
     let start = 0;
     while (start < bytes.length) {
       const spanEnd = this.#spanOffset + BODY_SPAN_BYTES;
       const end = Math.min(bytes.length, start + spanEnd - this.total);
       const captureEnd = Math.min(end, start + this.captureBytes - this.total);
-      if (captureEnd > start && !this.#dropped) this.#keep(bytes.subarray(start, captureEnd));
       this.total += end - start;
+      const written = this.total === spanEnd || last;
+      if (captureEnd > start && !this.#dropped) this.#keep(bytes.subarray(start, captureEnd), written);
       start = end;
       if (this.total === spanEnd) this.#emitSpan();
     }
@@ -402,11 +421,18 @@ class BodySpans {
     if (this.total > this.#spanOffset) this.#emitSpan();
   }
 
-  #keep(part: Uint8Array): void {
+  /** `written`: the span is written before the call is over, so its last part need not be copied. */
+  #keep(part: Uint8Array, written: boolean): void {
     if (!this.budget.take(part.length)) {
       // A span with a hole in it would be taken for a whole one.
       this.#dropped = true;
       this.#letGo();
+      return;
+    }
+    if (written && this.#parts.length === 0) {
+      // It had to have room all the same: whether it has must not depend on the cut.
+      this.budget.give(part.length);
+      this.#lent = part;
       return;
     }
     this.#parts.push(part.slice());
@@ -426,12 +452,13 @@ class BodySpans {
 
   #emitSpan(): void {
     const captured = this.#parts.length === 0
-      ? null
+      ? this.#lent
       : this.#parts.length === 1
       ? this.#parts[0]!
       : this.#joined();
     const dropped = this.#dropped;
     this.#dropped = false;
+    this.#lent = null;
     this.#letGo();
     this.emit({ offset: this.#spanOffset, bytes: this.total - this.#spanOffset, captured, dropped });
     this.#spanOffset = this.total;

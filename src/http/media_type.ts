@@ -19,8 +19,27 @@ export function fieldValues(fields: readonly Field[], name: string): string[] {
 
 /** The media type of a message with these fields; null where it has none, or none that can be read. */
 export function mediaTypeOf(fields: readonly Field[]): MediaType | null {
-  const [value] = fieldValues(fields, "content-type");
-  return value === undefined ? null : parseMediaType(value);
+  for (const [name, value] of fields) {
+    if (name.length === CONTENT_TYPE.length && name.toLowerCase() === CONTENT_TYPE) return known(value);
+  }
+  return null;
+}
+
+const CONTENT_TYPE = "content-type";
+const KNOWN_MAX = 64;
+const KNOWN_CHARACTERS_MAX = 128;
+/** What was read before: a program meets the same few over and over. */
+const KNOWN = new Map<string, MediaType | null>();
+
+function known(value: string): MediaType | null {
+  const read = KNOWN.get(value);
+  if (read !== undefined) return read;
+  const type = parseMediaType(value);
+  if (value.length <= KNOWN_CHARACTERS_MAX) {
+    if (KNOWN.size === KNOWN_MAX) KNOWN.clear();
+    KNOWN.set(value, type);
+  }
+  return type;
 }
 
 const ESSENCE = /^[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+\/[!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*(?:;|$)/;

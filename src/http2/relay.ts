@@ -438,11 +438,12 @@ export class Http2Relay {
     if (direction.swallowing || this.#finished) return;
     const stream = this.#streams.get(header.streamId);
     if (stream !== undefined && piece.content.length > 0) stream.progressAt = this.#now;
-    if (direction.by === "client") stream?.recorder?.requestContent(piece.content);
-    else stream?.recorder?.responseContent(piece.content);
+    const last = piece.ends && endStream;
+    if (direction.by === "client") stream?.recorder?.requestContent(piece.content, last);
+    else stream?.recorder?.responseContent(piece.content, last);
     if (direction.holding) this.#refusals.holdPiece(piece);
     else direction.forwardPiece(piece);
-    if (!piece.ends || !endStream || stream === undefined) return;
+    if (!last || stream === undefined) return;
     // Only now: what comes from the other side in the middle of the frame must find the message unfinished.
     this.#step(direction, header.streamId, "data_end");
     this.#messageEnded(stream, direction.by);
