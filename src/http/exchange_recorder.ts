@@ -127,7 +127,7 @@ export class ExchangeRecorder {
     this.#stream = stream;
     this.#requestMessage().captureNoMore();
     this.#responseMessage().captureNoMore();
-    for (const bytes of early.parts) stream.received("client", bytes);
+    if (early.bytes.length > 0) stream.received("client", early.bytes);
     if (early.ended) stream.ended("client");
   }
 
@@ -283,22 +283,28 @@ function withMore(attributes: Attributes, decoded: Attributes, error: ExchangeEr
 
 /** What a client sends of another protocol before that was granted, for when it is. */
 class EarlyContent {
-  readonly parts: Uint8Array[] = [];
   ended = false;
-  /** False where there was more than is kept. */
-  whole = true;
+  #kept: Uint8Array | null = null;
   #bytes = 0;
 
+  /** False where there was more than is kept. */
+  get whole(): boolean {
+    return this.#bytes <= BODY_SPAN_BYTES;
+  }
+
+  get bytes(): Uint8Array {
+    return this.#kept?.subarray(0, this.#bytes) ?? NOTHING;
+  }
+
   push(bytes: Uint8Array): void {
+    const start = this.#bytes;
     this.#bytes += bytes.length;
-    if (this.#bytes > BODY_SPAN_BYTES || this.parts.length === EARLY_PARTS_MAX) {
-      this.whole = false;
-      this.parts.length = 0;
-    } else if (this.whole) this.parts.push(bytes.slice());
+    if (this.whole) (this.#kept ??= new Uint8Array(BODY_SPAN_BYTES)).set(bytes, start);
+    else this.#kept = null;
   }
 }
 
-const EARLY_PARTS_MAX = 64;
+const NOTHING = new Uint8Array(0);
 const NO_TRAILERS: readonly Field[] = [];
 
 /** One message of the exchange: its content's way into the log, through whatever observes it. */

@@ -174,8 +174,7 @@ Deno.test("ExchangeRecorder keeps what a client sends before its extended CONNEC
   early.recorder.complete("reset", 2_000, { by: "server", code: "CANCEL", detail: "no" });
   assertEquals(early.told, [
     "websocket 200",
-    "client ear",
-    "client ly",
+    "client early",
     "client ended",
     "closed false server",
   ]);
