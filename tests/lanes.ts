@@ -34,6 +34,7 @@ export const REQUIRED_PROTOCOLS: readonly LaneProtocol[] = [
   "tls",
   "http1",
   "http2",
+  "websocket",
   "sse",
   "grpc_http2",
 ];
@@ -176,6 +177,19 @@ export const LANES: readonly Lane[] = [
     files: ["tests/conformance/tool_h2spec_nginx_test.ts"],
     quick: false,
     timeoutMs: 400_000,
+  },
+  {
+    ...VECTOR_LANE,
+    name: "websocket-vectors",
+    protocols: ["websocket"],
+    files: ["tests/conformance/autobahn_corpus_test.ts", "tests/observe/websocket"],
+  },
+  {
+    ...TOOL_LANE,
+    name: "websocket",
+    protocols: ["connect", "tls", "http1", "websocket"],
+    tools: [],
+    files: ["tests/conformance/tool_websocket_test.ts", "tests/integration/websocket_http2_test.ts"],
   },
   {
     ...TOOL_LANE,
