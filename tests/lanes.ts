@@ -161,6 +161,7 @@ export const LANES: readonly Lane[] = [
     protocols: ["tls", "http2"],
     tools: ["nghttp", "nghttpd", "h2load", "http2Peer"],
     files: ["tests/conformance/tool_nghttp2_test.ts"],
+    timeoutMs: 240_000,
   },
   {
     ...TOOL_LANE,
