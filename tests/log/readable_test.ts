@@ -20,8 +20,7 @@ function show(lines: readonly string[], colour = false): string[] {
   const shown: string[] = [];
   for (const line of lines) {
     const event = JSON.parse(line);
-    if (event.kind === "log_opened") readable.opened();
-    else {
+    if (event.kind !== "log_opened") {
       const text = readable.event(event as LoggedEvent);
       if (text !== null) shown.push(text);
     }
@@ -186,23 +185,6 @@ Deno.test("formatBytes and formatDuration keep to their columns and round to a l
   for (let bytes = 1; bytes < 2 ** 50; bytes = Math.ceil(bytes * 1.37)) {
     assert(formatBytes(bytes).length <= 8);
   }
-});
-
-Deno.test("ReadableLines says what a log leaves without an end, at its own end and where it is opened again", () => {
-  const log = new LogBuilder().open();
-  const cut = [received, decision("intercept"), requestHeaders(1), responseHeaders(1, 200)];
-  log.add(log.flow(1), ...cut, chunk("response", 1, 0, 16384), chunk("response", 1, 16384, 16384));
-  log.add(log.flow(2), received, decision("tunnel"));
-  log.add(log.flow(3), received, decision("intercept"), requestHeaders(1), completed(1));
-  const readable = new ReadableLines({ colour: false });
-  for (const line of log.lines.slice(1)) readable.event(JSON.parse(line));
-  const lines = [
-    "0.000s  GET      200    32 KiB   0.0 ms  https://api.example.com/v1/items?x=1  (no end in the log)",
-    "0.000s  CONNECT    -       0 B   0.0 ms  api.example.com:443  (no end in the log)",
-  ];
-  assertEquals(readable.unfinished(), lines);
-  assertEquals(readable.opened(), lines);
-  assertEquals(readable.unfinished(), []);
 });
 
 Deno.test("ReadableLines forgets flows and exchanges that ended", () => {

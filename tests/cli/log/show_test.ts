@@ -1,0 +1,95 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { EventReader } from "../../../src/cli/log/events.ts";
+import { SHOW } from "../../../src/cli/log/show.ts";
+import { goodLog, LogBuilder } from "../../log/log_builder.ts";
+import { run, split, withLog } from "./run_log.ts";
+
+Deno.test("log show prints the exchanges and flows of all segments, with the time of day", async () => {
+  const { lines } = goodLog();
+  await withLog(lines, async (path) => {
+    await split(path, lines, 9);
+    const { code, stdout, stderr } = await run("show", path);
+    assertEquals([code, stderr], [0, ""]);
+    const shown = stdout.trimEnd().split("\n");
+    assertEquals(shown.length, 10);
+    for (const line of shown) {
+      assert(/^\d\d:\d\d:05\.\d{3} {2}[12]-\d(\/\d)? +[A-Za-z?]+ +(\d{3}[ *]|- ) /.test(line), line);
+    }
+    assertStringIncludes(
+      stdout,
+      "gRPC     200    32 KiB   2.5 ms  https://api.example.com/v1/items?x=1  (sent 16 KiB: grpc 0 OK)",
+    );
+    assertEquals(shown.filter((line) => line.endsWith("(no end in the log)")).length, 1);
+  });
+});
+
+Deno.test("log show goes on after lines that are no events, tells of them and exits with 1", async () => {
+  const { lines } = goodLog();
+  const foreign = ["null\n", "{}\n", '{"kind":"stream_closed","attributes":7}\n', "\x1b[2J\n"];
+  await withLog([lines[0]!, ...foreign, ...lines.slice(1), '{"schema":'], async (path) => {
+    const { code, stdout, stderr } = await run("show", path);
+    assertEquals(code, 1);
+    assertEquals(stdout.trimEnd().split("\n").length, 10);
+    assertEquals(stderr.trimEnd().split("\n"), [
+      ...[2, 3, 4, 5].map((line) => `soth-mitm: ${path}:${line} is not an event`),
+      "soth-mitm: the log ends in the middle of a line (10 bytes)",
+    ]);
+  });
+});
+
+Deno.test("log show uses seconds where a log does not say when it was opened", async () => {
+  const log = new LogBuilder().open();
+  const { lines } = goodLog();
+  await withLog(
+    [log.lines[0]!.replace("2026-01-02T03:04:05.678Z", "long ago"), ...lines.slice(1, 30)],
+    async (path) => {
+      assert(/^0\.000s {2}/.test((await run("show", path)).stdout));
+    },
+  );
+});
+
+Deno.test("log show --json prints what a line says and the heads, an object a line", async () => {
+  const { lines } = goodLog();
+  await withLog(lines, async (path) => {
+    const { code, stdout, stderr } = await run("show", "--json", path);
+    assertEquals([code, stderr], [0, ""]);
+    const objects = stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
+    assertEquals(objects.length, 10);
+    const [first] = objects.filter(({ id }) => id === "1-1/1");
+    assertEquals([first.started, first.method, first.status, first.protocols], [
+      "2026-01-02T03:04:05.678Z",
+      "POST",
+      200,
+      ["http1", "connect", "tls"],
+    ]);
+    assertEquals(first.request_headers, [["Host", "api.example.com"]]);
+    assertEquals(objects.filter(({ ended }) => !ended).map(({ id }) => id), ["1-6/1"]);
+  });
+  await withLog(
+    [lines[0]!.replace("2026-01-02T03:04:05.678Z", "long ago"), ...lines.slice(1, 30)],
+    async (path) => {
+      const { stdout } = await run("show", "--json", path);
+      assertEquals(JSON.parse(stdout.split("\n")[0]!).started, null);
+    },
+  );
+});
+
+Deno.test("log show explains every option and tells the wall clock of each opening", async () => {
+  const { stdout } = await run("show", "--help");
+  for (const name of Object.keys(SHOW.options)) assertStringIncludes(stdout, `--${name}`);
+  const reader = new EventReader({ stdout: () => {}, stderr: () => {}, colour: false });
+  const clocks: (number | null)[] = [reader.wallMs(0)];
+  const log = new LogBuilder().open();
+  const { lines } = log.open();
+  await withLog([lines[0]!, lines[1]!.replace("2026-01-02", "2027-01-02")], async (path) => {
+    for await (const item of reader.read(path)) clocks.push(item === null ? reader.wallMs(1e6) : 0);
+  });
+  clocks.push(reader.wallMs(1e6), reader.wallMs(Number.MAX_VALUE));
+  assertEquals(clocks, [
+    null,
+    null,
+    Date.parse("2026-01-02T03:04:05.679Z"),
+    Date.parse("2027-01-02T03:04:05.679Z"),
+    null,
+  ]);
+});
