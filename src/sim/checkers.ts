@@ -4,7 +4,8 @@
  */
 import { LogVerifier } from "../log/verify.ts";
 import { ProxySession } from "../proxy/session.ts";
-import { join } from "./bytes.ts";
+import { dataOf, http2_conserved, http2_observed } from "./http2_checkers.ts";
+import { passedBytes } from "./passed.ts";
 import type { SimFlow, SimWorld } from "./world.ts";
 
 export type Checker = (world: SimWorld, report: (detail: string) => void) => void;
@@ -17,6 +18,8 @@ export const CHECKERS = {
   bytes_delivered,
   right_answers,
   bodies_observed,
+  http2_conserved,
+  http2_observed,
   policy_kept,
   every_flow_ends,
   nothing_left,
@@ -69,19 +72,10 @@ function one_close(world: SimWorld, report: (detail: string) => void): void {
 /** What the proxy forwards is what it received: no byte lost in the middle, added, or out of order. */
 function bytes_conserved(world: SimWorld, report: (detail: string) => void): void {
   for (const flow of world.flows) {
-    const [server] = flow.servers;
-    const said = join(...flow.client.raw.receivedParts);
-    // Plain requests are rewritten; their servers compare them with the plan.
-    if (flow.servers.length !== 1 || server === undefined || !startsWith(said, "CONNECT ")) continue;
-    const isSecured = flow.client.tls !== null && server.tls !== null;
-    if (!isSecured && (flow.client.isTls || server.isTls)) continue;
-    const headBytes = isSecured ? 0 : indexAfterHead(said);
-    const clientLayer = isSecured ? flow.client.tls! : flow.client.raw;
-    const serverLayer = isSecured ? server.tls! : server.raw;
-    const fromClient = join(...clientLayer.receivedParts).subarray(headBytes);
-    const toServer = join(...serverLayer.writtenParts);
-    const fromServer = join(...serverLayer.receivedParts);
-    const toClient = join(...clientLayer.writtenParts).subarray(isSecured ? 0 : ESTABLISHED_BYTES);
+    // Frames that the proxy adds stand between others; see `http2_conserved`.
+    const passed = flow.plan.http2 === undefined ? passedBytes(flow) : null;
+    if (passed === null) continue;
+    const { fromClient, toServer, fromServer, toClient } = passed;
     const wrongToServer = firstDifference(toServer, fromClient);
     if (wrongToServer !== null) {
       report(`flow ${flow.id}: byte ${wrongToServer} to the server is not the client's`);
@@ -242,21 +236,9 @@ function bodyFault(spans: readonly Span[], body: Uint8Array, mayBePart: boolean)
   return total === body.length || mayBePart ? null : `has ${total} bytes instead of ${body.length}`;
 }
 
-const encoder = new TextEncoder();
-
-function dataOf(attributes: Readonly<Record<string, unknown>>): Uint8Array {
-  const text = attributes["data"];
-  const base64 = attributes["data_base64"];
-  if (typeof text === "string") return encoder.encode(text);
-  if (typeof base64 !== "string") return new Uint8Array(0);
-  return Uint8Array.fromBase64(base64);
-}
-
 function reasonOf({ events }: SimFlow): unknown {
   return events.find(({ kind }) => kind === "stream_closed")?.attributes["reason_code"];
 }
-
-const ESTABLISHED_BYTES = "HTTP/1.1 200 Connection Established\r\n\r\n".length;
 
 /** Where `bytes` is not the beginning of `whole`; null: it is. */
 function firstDifference(bytes: Uint8Array, whole: Uint8Array): number | null {
@@ -268,21 +250,6 @@ function firstDifference(bytes: Uint8Array, whole: Uint8Array): number | null {
 function isAnswer(bytes: Uint8Array, at: number): boolean {
   const text = new TextDecoder("latin1").decode(bytes.subarray(Math.max(0, at - 13), at + 600));
   return /HTTP\/1\.1 [0-9]{3} [^\r]*\r\n(?:[^\r]+\r\n)*Proxy-Status: soth-mitm; error=/.test(text);
-}
-
-function startsWith(bytes: Uint8Array, text: string): boolean {
-  return new TextDecoder("latin1").decode(bytes.subarray(0, text.length)) === text;
-}
-
-function indexAfterHead(bytes: Uint8Array): number {
-  for (let index = 0; index + 3 < bytes.length; index++) {
-    if (
-      bytes[index] === 13 && bytes[index + 1] === 10 && bytes[index + 2] === 13 && bytes[index + 3] === 10
-    ) {
-      return index + 4;
-    }
-  }
-  return bytes.length;
 }
 
 function bytesOf(parts: readonly Uint8Array[]): number {

@@ -5,6 +5,7 @@ import type { Origin } from "../proxy/origin.ts";
 import { latin1 } from "./bytes.ts";
 import { answers, type Farewell, playClient, says, ServerPart, type Turn } from "./dialogue.ts";
 import { clientHello, type HelloOptions } from "./hello.ts";
+import type { Http2Plan } from "./http2_plan.ts";
 import { type ExchangePlan } from "./messages.ts";
 import type { Random } from "./random.ts";
 import { Deviation, type Peer, type Script } from "./script.ts";
@@ -27,6 +28,8 @@ export interface FlowPlan {
   readonly dependsOnTime?: true;
   /** The exchanges that are answered by a server, by target. */
   readonly exchanges: readonly ExchangePlan[];
+  /** What is on the streams of an HTTP/2 connection; null for none that is played to its end. */
+  readonly http2?: Http2Plan | null;
 }
 
 export interface ServerPlan {
@@ -43,6 +46,8 @@ export interface Planner {
   readonly random: Random;
   /** Makes names that no other flow has. */
   readonly flow: number;
+  /** The proxy observes HTTP/2, so it offers what the client offers of it. */
+  readonly http2?: boolean;
 }
 
 export type TlsSetup = {
@@ -50,16 +55,27 @@ export type TlsSetup = {
   /** The name that the leaf is for and the server is asked for. */
   readonly host: string;
   readonly offers: readonly string[];
+  /** What the server takes of them. */
+  readonly chooses: string | null;
 };
 
-export function tlsSetup(host: string, random: Random, options: Partial<HelloOptions> = {}): TlsSetup {
+export interface TlsOptions extends HelloOptions {
+  readonly http2: boolean;
+  /** What the server prefers; else HTTP/1.1. */
+  readonly prefers: string;
+}
+
+export function tlsSetup(host: string, random: Random, options: Partial<TlsOptions> = {}): TlsSetup {
   const sni = options.sni === undefined ? (isAddress(host) ? null : host) : options.sni;
   const alpn = options.alpn ?? random.pick([[], ["http/1.1"], ["h2", "http/1.1"]]);
   const recordBytesMax = random.pick([50, 16_384]);
+  const offers = alpn.filter((name) => name === "http/1.1" || (name === "h2" && options.http2 === true));
+  const prefers = options.prefers ?? "http/1.1";
   return {
     hello: clientHello({ sni, alpn, recordBytesMax, ...options }, random),
     host: sni ?? host,
-    offers: alpn.includes("http/1.1") ? ["http/1.1"] : [],
+    offers,
+    chooses: offers.includes(prefers) ? prefers : null,
   };
 }
 
@@ -92,9 +108,19 @@ export function tlsClient(
   turns: readonly Turn[],
   options: { readonly farewell: Farewell; readonly isEager: boolean },
 ): (peer: Peer) => Script {
+  return securedClient(connect, setup, (peer) => playClient(peer, turns, options.farewell), options.isEager);
+}
+
+/** The same for any script inside TLS. */
+export function securedClient(
+  connect: readonly Turn[],
+  setup: TlsSetup,
+  script: (peer: Peer) => Script,
+  isEager: boolean,
+): (peer: Peer) => Script {
   return function* (peer) {
     const [asks, granted] = connect;
-    if (options.isEager && asks?.type === "says" && granted?.type === "says") {
+    if (isEager && asks?.type === "says" && granted?.type === "says") {
       yield* peer.send(asks.bytes);
       yield* peer.send(setup.hello);
       yield* peer.expect(granted.bytes);
@@ -103,7 +129,7 @@ export function tlsClient(
       yield* peer.send(setup.hello);
     }
     yield* greetedClient(peer, setup);
-    yield* playClient(peer, turns, options.farewell);
+    yield* script(peer);
   };
 }
 
@@ -114,14 +140,17 @@ export function* greetedClient(peer: Peer, setup: TlsSetup): Script {
   if (line.startsWith("HTTP/1.1 503 ")) throw new Deviation("answered", "503 in place of a handshake");
   const [word, host, alpn] = line.split(" ");
   const chosen = alpn === "-" ? null : alpn ?? "";
-  if (word !== "hello" || host !== setup.host || (chosen !== null && !setup.offers.includes(chosen))) {
+  const isOffered = chosen === null || setup.offers.includes(chosen);
+  if (word !== "hello" || host !== setup.host || !isOffered) {
     throw new Deviation("mismatch", `the proxy's side of TLS says ${JSON.stringify(line)} to ${setup.host}`);
   }
+  // The proxy refuses in HTTP/1.1.
+  if (setup.chooses === "h2" && chosen !== "h2") throw new Deviation("answered", `${alpn} instead of h2`);
   yield* peer.send(tlsLine("finished"));
   peer.startTls();
 }
 
-function* playTurns(peer: Peer, turns: readonly Turn[]): Script {
+export function* playTurns(peer: Peer, turns: readonly Turn[]): Script {
   for (const turn of turns) {
     if (turn.type !== "says") continue;
     if (turn.by === "client") yield* peer.send(turn.bytes);
@@ -151,7 +180,7 @@ export function* greetedServer(peer: Peer, tls: TlsSetup): Script {
   if (line !== `hello ${tls.host} ${offers}`) {
     throw new Deviation("mismatch", `the proxy asks ${JSON.stringify(line)} of the server for ${tls.host}`);
   }
-  yield* peer.send(tlsLine("hello", tls.offers[0] ?? "-"));
+  yield* peer.send(tlsLine("hello", tls.chooses ?? "-"));
   peer.startTls();
 }
 

@@ -451,7 +451,9 @@ function httpFlow(planner: Planner, places: Places, flow: HttpFlow): FlowPlan {
   const { random } = planner;
   const { transport } = places;
   const clientTurns = flow.clientTurns ?? flow.turns;
-  const setup = transport === "tls" ? tlsSetup(places.hosts[0]!, random) : null;
+  const setup = transport === "tls"
+    ? tlsSetup(places.hosts[0]!, random, { http2: planner.http2 === true })
+    : null;
   const connect = transport === "forward" ? [] : connectTurns(places.authorities[0]!, random);
   return {
     name: flow.name,

@@ -3,9 +3,9 @@
  * happens can be had again; exits 1 at the first run in which a checker finds something.
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { chooseOptions, type Fault, FAULTS, leavingOut, type SimOptions } from "./options.ts";
+import { chooseOptions, type Fault, FAULTS, leavingOut, playingOnly, type SimOptions } from "./options.ts";
 import { type Outcome, simulateTwice } from "./run.ts";
-import { type WorkloadName, WORKLOADS } from "./workloads.ts";
+import { ALL_WORKLOADS, type WorkloadName } from "./workloads.ts";
 import type { MakeSession } from "./world.ts";
 
 const USAGE =
@@ -14,7 +14,7 @@ const USAGE =
   --seed      the first seed; each further run takes the next one (default: from the clock)
   --runs      how many (default 1000)
   --without   leaves faults out: ${FAULTS.join(", ")}
-  --only      plays these workloads only: ${Object.keys(WORKLOADS).join(", ")}
+  --only      plays these workloads only: ${Object.keys(ALL_WORKLOADS).join(", ")}
   --flows     so many flows in the phase of faults
   --verbose   prints the event log of each run`;
 
@@ -87,11 +87,8 @@ function describe(options: SimOptions): string {
 }
 
 function withArguments(options: SimOptions, { without, only, flows }: Arguments): SimOptions {
-  return {
-    ...leavingOut(options, without),
-    workloads: only ?? options.workloads,
-    flows: flows ?? options.flows,
-  };
+  const left = leavingOut(options, without);
+  return { ...(only === null ? left : playingOnly(left, only)), flows: flows ?? options.flows };
 }
 
 function parse(args: readonly string[], seedOfToday: number): Arguments | string {
@@ -118,9 +115,9 @@ function parse(args: readonly string[], seedOfToday: number): Arguments | string
   const only = flags.only === undefined ? null : list(flags.only);
   const badFault = without.find((name) => !(FAULTS as readonly string[]).includes(name));
   if (badFault !== undefined) return `--without names ${badFault}; faults are ${FAULTS.join(", ")}`;
-  const badWorkload = only?.find((name) => !Object.hasOwn(WORKLOADS, name));
+  const badWorkload = only?.find((name) => !Object.hasOwn(ALL_WORKLOADS, name));
   if (badWorkload !== undefined) {
-    return `--only names ${badWorkload}; workloads are ${Object.keys(WORKLOADS).join(", ")}`;
+    return `--only names ${badWorkload}; workloads are ${Object.keys(ALL_WORKLOADS).join(", ")}`;
   }
   return {
     seed,

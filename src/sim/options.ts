@@ -6,7 +6,7 @@
 import type { LinkConditions } from "./link.ts";
 import { CALM } from "./link.ts";
 import { Random } from "./random.ts";
-import { type WorkloadName, WORKLOADS } from "./workloads.ts";
+import { HTTP2_WORKLOADS, type WorkloadName, WORKLOADS } from "./workloads.ts";
 
 /** The first group only costs time: a flow with no other fault must still come out right. */
 export const MILD_FAULTS = [
@@ -38,6 +38,8 @@ export interface SimOptions {
   readonly flows: number;
   readonly faults: ReadonlySet<Fault>;
   readonly workloads: readonly WorkloadName[];
+  /** The proxy observes HTTP/2. */
+  readonly http2: boolean;
   readonly timeouts: {
     readonly headMs: number;
     readonly connectMs: number;
@@ -57,11 +59,14 @@ export function chooseOptions(seed: number): SimOptions {
   const random = new Random(seed);
   const faults = new Set(random.subset(FAULTS));
   const names = Object.keys(WORKLOADS) as WorkloadName[];
-  return {
+  const flows = random.between(1, 8);
+  const workloads = random.subset(names);
+  const options: SimOptions = {
     seed,
-    flows: random.between(1, 8),
+    flows,
     faults,
-    workloads: random.subset(names),
+    workloads,
+    http2: false,
     timeouts: {
       headMs: random.pick([6_000, 15_000]),
       connectMs: random.pick([5_000, 10_000]),
@@ -76,7 +81,31 @@ export function chooseOptions(seed: number): SimOptions {
     maxInFlightBytes: faults.has("small_budget") ? random.pick([20_000, 100_000]) : MUCH_BUDGET,
     maxFlows: faults.has("few_flows") ? random.between(1, 3) : MANY_FLOWS,
   };
+  const http2 = http2Workloads(seed);
+  // A flow of many streams is worth several of HTTP/1.
+  return http2 === null ? options : { ...playingOnly(options, http2), flows: Math.ceil(flows / 2) };
 }
+
+/** The same with other workloads. */
+export function playingOnly(options: SimOptions, workloads: readonly WorkloadName[]): SimOptions {
+  const http2 = workloads.some((name) => Object.hasOwn(HTTP2_WORKLOADS, name));
+  // A stream may wait long for its turn among many that a slow reader lets through.
+  const timeouts = http2 ? { ...options.timeouts, exchangeIdleMs: 240_000 } : options.timeouts;
+  return { ...options, workloads, http2, timeouts };
+}
+
+/** Of such seeds HTTP/2 is the subject. Drawn apart, so that others mean what they did before it was played. */
+function http2Workloads(seed: number): readonly WorkloadName[] | null {
+  const random = new Random(seed ^ HTTP2_SEEDS);
+  if (!random.chance(HTTP2_SHARE)) return null;
+  const names = Object.keys(HTTP2_WORKLOADS) as WorkloadName[];
+  const beside: readonly WorkloadName[] = random.chance(0.2) ? ["exchanges", "tunnel"] : [];
+  return [...random.subset(names), ...beside];
+}
+
+const HTTP2_SHARE = 0.3;
+/** With it no seed that once found something in HTTP/1 has become one of HTTP/2. */
+const HTTP2_SEEDS = 4;
 
 /** The same flows in a world where nothing goes wrong. */
 export function withoutFaults(options: SimOptions): SimOptions {

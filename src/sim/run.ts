@@ -4,7 +4,7 @@ import { type CheckerName, CHECKERS } from "./checkers.ts";
 import { differenceOfEvents } from "./event_difference.ts";
 import { FAULT_PHASE_MS, patienceMs, type SimOptions, withoutFaults } from "./options.ts";
 import { Random } from "./random.ts";
-import { GOOD_WORKLOADS, WORKLOADS } from "./workloads.ts";
+import { ALL_WORKLOADS, GOOD_HTTP2_WORKLOADS, GOOD_WORKLOADS } from "./workloads.ts";
 import { type MakeSession, SimWorld } from "./world.ts";
 
 export interface Violation {
@@ -69,10 +69,11 @@ async function runWorld(options: SimOptions, makeSession?: MakeSession): Promise
   const random = new Random(options.seed ^ 0x50715);
   const world = new SimWorld(options, random.fork(), makeSession);
   const { clock } = world;
+  const { http2 } = options;
   let awaited = options.flows + CALM_FLOWS;
   for (let flow = 1; flow <= options.flows; flow++) {
     const own = random.fork();
-    const plan = WORKLOADS[own.pick(options.workloads)]({ random: own, flow });
+    const plan = ALL_WORKLOADS[own.pick(options.workloads)]({ random: own, flow, http2 });
     const isHarsh = own.chance(0.5);
     clock.after(own.below(FAULT_PHASE_MS / 2), () => {
       awaited--;
@@ -84,7 +85,8 @@ async function runWorld(options: SimOptions, makeSession?: MakeSession): Promise
   clock.after(FAULT_PHASE_MS, () => world.calm());
   for (let flow = 1; flow <= CALM_FLOWS; flow++) {
     const own = random.fork();
-    const plan = WORKLOADS[own.pick(GOOD_WORKLOADS)]({ random: own, flow: options.flows + flow });
+    const workload = own.pick(http2 ? GOOD_HTTP2_WORKLOADS : GOOD_WORKLOADS);
+    const plan = ALL_WORKLOADS[workload]({ random: own, flow: options.flows + flow, http2 });
     clock.after(FAULT_PHASE_MS + 10 * flow, () => {
       awaited--;
       world.accept(plan, false, own);

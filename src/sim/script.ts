@@ -150,6 +150,25 @@ export class Peer implements ConnHandler {
     return rest;
   }
 
+  /** Reads what is there, whatever it is. */
+  take(): Uint8Array {
+    const taken = this.#read.slice(this.#start, this.#start + this.#length);
+    this.#skip(taken.length);
+    return taken;
+  }
+
+  /** Waits until there is something to read or nothing more comes, or for so long. */
+  *hear(msMax = Infinity): Script {
+    let due = false;
+    if (msMax < Infinity) {
+      this.clock.after(msMax, () => {
+        due = true;
+        this.wake();
+      });
+    }
+    yield () => due || this.#length > 0 || this.ended || this.wasReset;
+  }
+
   /** Reads to the end, where nothing more may come. */
   *expectEnd(): Script {
     const rest = yield* this.readToEnd();

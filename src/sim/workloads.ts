@@ -13,6 +13,7 @@ import {
   tunnelSaidAtOnce,
 } from "./connect_workloads.ts";
 import type { FlowPlan, Planner } from "./flow_plan.ts";
+import { http2Broken, http2FlawedStreams, http2Silence, http2Streams } from "./http2_workloads.ts";
 import {
   answersAndStopsReading,
   badRequest,
@@ -58,7 +59,22 @@ export const WORKLOADS = {
   reverse_refusals: reverseRefusals,
 } as const satisfies Record<string, (planner: Planner) => FlowPlan>;
 
-export type WorkloadName = keyof typeof WORKLOADS;
+/** Those that need the proxy to observe HTTP/2. */
+export const HTTP2_WORKLOADS = {
+  http2_streams: http2Streams,
+  http2_flawed_streams: http2FlawedStreams,
+  http2_broken: http2Broken,
+  http2_silence: http2Silence,
+} as const satisfies Record<string, (planner: Planner) => FlowPlan>;
+
+export const ALL_WORKLOADS = { ...WORKLOADS, ...HTTP2_WORKLOADS };
+
+export type WorkloadName = keyof typeof ALL_WORKLOADS;
 
 /** What must work once nothing goes wrong any more. */
 export const GOOD_WORKLOADS: readonly WorkloadName[] = ["exchanges", "tunnel", "upgrade", "said_at_once"];
+export const GOOD_HTTP2_WORKLOADS: readonly WorkloadName[] = [
+  ...GOOD_WORKLOADS,
+  "http2_streams",
+  "http2_streams",
+];

@@ -402,14 +402,14 @@ export class SimWorld implements World {
 }
 
 /** The default settings but for what a run chooses. */
-function configOf({ timeouts, captureBytes, maxFlows }: SimOptions): SessionConfig {
+function configOf({ timeouts, captureBytes, maxFlows, http2 }: SimOptions): SessionConfig {
   const { settings } = settingsFromValues({
     cwd: "/",
     checkGrants: false,
     platform: "linux",
     values: {
       state_dir: "/simulated",
-      http: { max_head_bytes: 16_384, max_header_fields: 256 },
+      http: { max_head_bytes: 16_384, max_header_fields: 256, http2_max_header_list_size: 16_384 },
       capture: { body_bytes: captureBytes, redact_headers: ["cookie"] },
       limits: { max_flows: maxFlows },
       timeouts: {
@@ -431,9 +431,6 @@ function configOf({ timeouts, captureBytes, maxFlows }: SimOptions): SessionConf
       inflaters: INFLATERS,
       openSha256,
     }),
-    ...HTTP1_ONLY,
+    http2Enabled: http2,
   };
 }
-
-/** What the peers here speak. */
-const HTTP1_ONLY = { http2Enabled: false };

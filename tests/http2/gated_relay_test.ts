@@ -19,7 +19,7 @@ import { CLIENT_PREFACE } from "../../src/http2/frames.ts";
 import { HpackDecoder } from "../../src/http2/hpack_decoder.ts";
 import { encodeFieldBlock } from "../../src/http2/hpack_encoder.ts";
 import { Http2Relay } from "../../src/http2/relay.ts";
-import { HpackPeer } from "./hpack_peer.ts";
+import { HpackPeer } from "../../src/sim/hpack_peer.ts";
 import { LIMITS } from "./limits.ts";
 
 type Step = readonly [Side, Uint8Array];

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { assert } from "../../src/core/assert.ts";
 import { HpackDecoder, type HpackLimits } from "../../src/http2/hpack_decoder.ts";
-import { HpackPeer, integer, type PeerField, string } from "./hpack_peer.ts";
+import { HpackPeer, integer, type PeerField, string } from "../../src/sim/hpack_peer.ts";
 
 const LIMITS: HpackLimits = { maxHeaderListSize: 65_536, maxHeaderFields: 256, maxTableBytes: 65_536 };
 

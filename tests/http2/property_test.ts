@@ -10,7 +10,7 @@ import { FrameReader } from "../../src/http2/frame_reader.ts";
 import { type HeaderBlock, HeaderBlockAssembler, isBlockFrame } from "../../src/http2/header_block.ts";
 import { HpackDecoder } from "../../src/http2/hpack_decoder.ts";
 import { frame, join, opening, padded, T, uint32 } from "./frame_builder.ts";
-import { string } from "./hpack_peer.ts";
+import { string } from "../../src/sim/hpack_peer.ts";
 import { comparable, transcribe } from "./transcript.ts";
 
 const streamId = fc.constantFrom(1, 2, 3, 5, 0x7fff_ffff);

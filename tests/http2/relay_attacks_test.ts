@@ -15,7 +15,7 @@ import {
 } from "../../src/http2/frame_writer.ts";
 import { ATTACKS, type AttackStage } from "../support/http2_attacks.ts";
 import { frame, join, T } from "./frame_builder.ts";
-import { integer } from "./hpack_peer.ts";
+import { integer } from "../../src/sim/hpack_peer.ts";
 import { LIMITS } from "./limits.ts";
 import { block, request, response } from "./messages.ts";
 import { RelayWorld, text } from "./relay_world.ts";

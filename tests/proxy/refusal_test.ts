@@ -8,7 +8,7 @@ import { Http1Refuser, Http2Refuser } from "../../src/proxy/refusal.ts";
 import { openSha256 } from "../../src/runtime/digest.ts";
 import { INFLATERS } from "../../src/runtime/inflate.ts";
 import { settingsFromValues } from "../../src/runtime/config/load.ts";
-import { HpackPeer } from "../http2/hpack_peer.ts";
+import { HpackPeer } from "../../src/sim/hpack_peer.ts";
 import { EMPTY_SETTINGS, frame, join, PREFACE, T, uint32 } from "../http2/frame_builder.ts";
 
 const ANSWER: Answer = { status: 502, code: "connection_refused", detail: "x".repeat(80), proxyError: "x" };

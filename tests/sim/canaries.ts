@@ -69,6 +69,51 @@ export const CANARIES: { readonly [habit: string]: Canary } = {
       }
     },
   })),
+  "loses the last frame that the client sends": spoiling("http2_conserved", (effects) => ({
+    send: (side, data) => {
+      if (side === "client" || !endsInGoaway(data)) effects.send(side, data);
+      else if (data.length > 20) effects.send(side, data.subarray(0, data.length - 20));
+    },
+  })),
+  "grants a window of its own": spoiling("http2_conserved", (effects) => ({
+    send: (side, data) => effects.send(side, data.length === 13 && data[3] === 8 ? widened(data) : data),
+  })),
+  "takes windows for larger than they are": spoiling("right_answers", (effects) => ({
+    send: (side, data) => effects.send(side, data.length === 13 && data[3] === 8 ? widened(data) : data),
+  })),
+  "puts a frame between two that nobody sent": spoiling("right_answers", (effects) => ({
+    send: (side, data) => {
+      effects.send(side, data);
+      if (data.length === 13 && data[3] === 8) effects.send(side, RESET_OF_STREAM_1);
+    },
+  })),
+  "loses trailers": spoiling("http2_observed", (effects) => ({
+    record: (event) => {
+      if (event.protocol !== "http2" || event.kind !== "response_trailers") effects.record(event);
+    },
+  })),
+  "takes one stream for another": spoiling("http2_observed", (effects) => ({
+    record: (event) => {
+      const streamKey = event.streamKey.replace(/^h2:1$/, "h2:x").replace(/^h2:3$/, "h2:1").replace("x", "3");
+      effects.record({ ...event, streamKey });
+    },
+  })),
+  "calls reset streams complete": spoiling("http2_observed", (effects) => ({
+    record: (event) => {
+      if (event.attributes["outcome"] !== "reset") effects.record(event);
+      else effects.record({ ...event, attributes: { ...event.attributes, outcome: "complete" } });
+    },
+  })),
+  "leaks a stream": spoiling("http2_observed", (effects) => {
+    let isLeaked = false;
+    return {
+      record: (event) => {
+        const leaks = !isLeaked && event.protocol === "http2" && event.kind === "exchange_completed";
+        if (leaks) isLeaked = true;
+        else effects.record(event);
+      },
+    };
+  }),
   "throws": spoiling("no_bugs", () => ({
     secureClient() {
       throw new Error("a canary");
@@ -84,6 +129,21 @@ export const CANARIES: { readonly [habit: string]: Canary } = {
     record: (event) => effects.record({ ...event, attributes: { ...event.attributes, zz_run: runs++ } }),
   })),
 };
+
+/** GOAWAY as the simulated peers say it, `sim` behind its code. */
+function endsInGoaway(data: Uint8Array): boolean {
+  return data.length >= 20 && data[data.length - 17] === 7 && data.at(-1) === 0x6d && data.at(-2) === 0x69;
+}
+
+/** RST_STREAM with PROTOCOL_ERROR. */
+const RESET_OF_STREAM_1 = Uint8Array.of(0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 1);
+
+/** A WINDOW_UPDATE of so much that the next content is too much. */
+function widened(data: Uint8Array): Uint8Array {
+  const frame = data.slice();
+  frame[10] = 9;
+  return frame;
+}
 
 function spoiling(
   breaks: Canary["breaks"],

@@ -9,12 +9,12 @@ import { BodyReader } from "../../src/http1/body.ts";
 import { join, textOf } from "../../src/sim/bytes.ts";
 import { chooseOptions, FAULTS, leavingOut, withoutFaults } from "../../src/sim/options.ts";
 import { Random } from "../../src/sim/random.ts";
-import { WORKLOADS } from "../../src/sim/workloads.ts";
+import { ALL_WORKLOADS } from "../../src/sim/workloads.ts";
 
 const LIMITS = { maxHeadBytes: 65_536, maxHeaderFields: 100 };
 
 Deno.test("each workload makes plans whose names no other flow has", () => {
-  for (const [name, plan] of Object.entries(WORKLOADS)) {
+  for (const [name, plan] of Object.entries(ALL_WORKLOADS)) {
     const names = new Set<string>();
     for (let seed = 0; seed < 40; seed++) {
       const one = plan({ random: new Random(seed), flow: 1 });
@@ -95,5 +95,5 @@ Deno.test("options come from the seed, and their faults can be left out", () => 
     assertEquals([left.maxFlows, left.maxInFlightBytes], [4096, 64 << 20]);
     assertEquals(withoutFaults(options).faults.size, 0);
   }
-  assertEquals(seen.size, FAULTS.length + Object.keys(WORKLOADS).length);
+  assertEquals(seen.size, FAULTS.length + Object.keys(ALL_WORKLOADS).length);
 });

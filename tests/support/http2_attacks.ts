@@ -16,7 +16,7 @@ import {
 import type { Http2Limits } from "../../src/http2/limits.ts";
 import { MAX_WINDOW_SIZE, type Setting } from "../../src/http2/settings.ts";
 import { frame, join, padded, T, uint32 } from "../http2/frame_builder.ts";
-import { integer, string } from "../http2/hpack_peer.ts";
+import { integer, string } from "../../src/sim/hpack_peer.ts";
 import { block, request, response } from "../http2/messages.ts";
 
 export interface AttackStage {
