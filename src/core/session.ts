@@ -142,6 +142,8 @@ export interface Effects {
 export interface Session {
   /** Bytes the session itself holds back (an unfinished head, a request that waits), for the budgets. */
   readonly heldBytes: number;
+  /** Those of them that are the beginning of a head: bounded, and let go of only when the rest of it is read. */
+  readonly unfinishedBytes: number;
   begin(now: Instant): void;
   /** `data` is valid during the call only, for the next read may reuse its memory: copy what is kept. */
   received(side: Side, data: Uint8Array, now: Instant): void;

@@ -167,6 +167,11 @@ export class Http1Relay {
     return this.#held.length + this.#requestReader.buffered + this.#responseReader.buffered;
   }
 
+  /** The beginnings of heads. */
+  get unfinishedBytes(): number {
+    return this.#requestReader.buffered + this.#responseReader.buffered;
+  }
+
   get nextExchangeId(): number {
     return this.#nextExchangeId;
   }

@@ -61,7 +61,12 @@ export class Direction {
   }
 
   get heldBytes(): number {
-    return this.reader.heldBytes + this.assembler.heldBytes + this.#waitingBytes;
+    return this.unfinishedBytes + this.#waitingBytes;
+  }
+
+  /** Of a frame or field block that is not whole. */
+  get unfinishedBytes(): number {
+    return this.reader.heldBytes + this.assembler.heldBytes;
   }
 
   /** A frame that must be whole, or the field block it belongs to, is not. */

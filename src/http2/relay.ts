@@ -128,6 +128,10 @@ export class Http2Relay {
       (this.#undecided?.block.raw.length ?? 0) + this.#refusals.heldBytes;
   }
 
+  get unfinishedBytes(): number {
+    return this.#directions.client.unfinishedBytes + this.#directions.server.unfinishedBytes;
+  }
+
   received(side: Side, data: Uint8Array, now: Instant): void {
     this.#now = now;
     if (side === "client" && this.#undecided !== null) {

@@ -111,6 +111,10 @@ export class ProxySession implements Session {
   }
 
   begin(now: Instant): void {
+  get unfinishedBytes(): number {
+    return this.#headBytes + (this.#first?.bytes.length ?? 0) + (this.#relay?.unfinishedBytes ?? 0);
+  }
+
     this.#now = now;
     this.#startedAt = now;
     this.#lastActivity = now;

@@ -97,6 +97,8 @@ export class FlowDriver implements Effects, DeadlineOwner {
   /** All of the flow's bytes in flight, and those of them that its session holds. */
   #counted = 0;
   #held = 0;
+  /** And those of them that only more of a head lets go of. */
+  #unfinished = 0;
   #waiting = false;
   #gone = false;
   #leaving: readonly Leaving[] = [];
@@ -406,6 +408,7 @@ export class FlowDriver implements Effects, DeadlineOwner {
 
   #settleBudget(): void {
     this.#held = this.closed ? 0 : this.session.heldBytes;
+    this.#unfinished = this.closed ? 0 : this.session.unfinishedBytes;
     let total = this.#held + (this.#client.conn?.pendingBytes ?? 0) + (this.#server.conn?.pendingBytes ?? 0);
     for (const { conn } of this.#leaving) total += conn.pendingBytes;
     if (total === this.#counted) return;
@@ -416,7 +419,7 @@ export class FlowDriver implements Effects, DeadlineOwner {
 
   #gate(): void {
     const overBudget = this.#overBudget();
-    const overBytes = overBudget || this.#counted > this.world.flowBufferBytes;
+    const overBytes = overBudget || this.#counted - this.#unfinished > this.world.flowBufferBytes;
     if (overBytes && (flushesUnheard(this.#client) || flushesUnheard(this.#server))) {
       this.#setDeadline(RECHECK, addMilliseconds(this.world.now(), RECHECK_MS));
     }

@@ -37,6 +37,7 @@ class FakeConn implements Conn {
 /** A session that relays, and does what a test tells it. */
 class RelaySession implements Session {
   heldBytes = 0;
+  unfinishedBytes = 0;
   onReceived: (side: Side, data: Uint8Array) => void = () => {};
   constructor(readonly effects: Effects) {}
   begin() {
@@ -116,6 +117,16 @@ Deno.test("FlowDriver reads on with limits.flow_buffer_bytes pending, and stops 
 Deno.test("FlowDriver counts what the session holds against the flow's budget", () => {
   const { client, session } = flow({ flowBufferBytes: 100 });
   session.onReceived = () => session.heldBytes = 101;
+  client.handler.onData(new Uint8Array(0));
+  assertEquals(client.reading, false);
+});
+
+Deno.test("the beginning of a head does not keep its client from sending the rest of it", () => {
+  const { client, session } = flow({ flowBufferBytes: 100 });
+  session.onReceived = () => session.heldBytes = session.unfinishedBytes = 1000;
+  client.handler.onData(new Uint8Array(0));
+  assertEquals(client.reading, true);
+  session.onReceived = () => session.unfinishedBytes = 899;
   client.handler.onData(new Uint8Array(0));
   assertEquals(client.reading, false);
 });

@@ -19,6 +19,7 @@ function parrot(effects: Effects): Session {
   const said = (text: string) => effects.send("client", new TextEncoder().encode(text));
   return {
     heldBytes: 0,
+    unfinishedBytes: 0,
     begin: (now) => effects.arm("idle", now + 5_000_000),
     received(side, data) {
       const text = new TextDecoder().decode(data);
