@@ -21,6 +21,7 @@ import { FlowObservation } from "../observe/flow_observation.ts";
 import type { ClientHello } from "../tls/client_hello.ts";
 import { normalizeTlsFailure } from "../tls/failure.ts";
 import { ja3, ja4 } from "../tls/fingerprint.ts";
+import { isHttp2Preface, isHttp2Settings } from "../tls/sniff.ts";
 import { notOffered, preferringHttp1 } from "./alpn.ts";
 import {
   badHeadAnswer,
@@ -110,11 +111,11 @@ export class ProxySession implements Session {
       (this.#relay?.heldBytes ?? 0) + (this.#refuser?.heldBytes ?? 0);
   }
 
-  begin(now: Instant): void {
   get unfinishedBytes(): number {
     return this.#headBytes + (this.#first?.bytes.length ?? 0) + (this.#relay?.unfinishedBytes ?? 0);
   }
 
+  begin(now: Instant): void {
     this.#now = now;
     this.#startedAt = now;
     this.#lastActivity = now;
@@ -657,14 +658,14 @@ export class ProxySession implements Session {
     else if (began === "http2") this.#observeHttp2("http", bytes);
     else {
       this.#tunnelNote = "neither TLS nor HTTP";
-      this.#tunnel(bytes);
+      this.#tunnel(bytes, this.#releaseServer());
     }
   }
 
   /** What was peeked at is neither a whole ClientHello nor a whole request: it is carried through. */
   #endedWhilePeeking(): void {
     const first = this.#first!;
-    if (this.config.reverse === null) this.#tunnel(first.bytes);
+    if (this.config.reverse === null) this.#tunnel(first.bytes, this.#releaseServer());
     else if (first.bytes.length === 0) this.#close("complete");
     else if (first.mayBeTls) this.#close("client_reset", "The client ended during TLS setup");
     else {
@@ -730,9 +731,19 @@ export class ProxySession implements Session {
   /** A protocol in which the server speaks first (SMTP, SSH) is neither TLS nor HTTP. */
   #serverSpokeFirst(data: Uint8Array): void {
     const peeked = this.#first?.bytes ?? NOTHING;
+    const said = join(this.#ahead.take("server"), data);
+    // A server of HTTP/2 need not wait for the client's preface, which still decides what this is.
+    const http2 = this.config.http2Enabled && isHttp2Preface(peeked) === "more"
+      ? isHttp2Settings(said)
+      : "no";
+    if (http2 !== "no") {
+      this.#ahead.hold("server", said);
+      if (http2 === "yes") this.effects.pause("server");
+      return;
+    }
     this.#first = null;
     this.#tunnelNote = "the server spoke first";
-    this.#tunnel(peeked, data);
+    this.#tunnel(peeked, said);
   }
 
   #malformedHello(detail: string, preread: Uint8Array): void {

@@ -34,6 +34,18 @@ export function isHttp2Preface(data: Uint8Array): Likeness {
   return data.length >= preface.length ? "yes" : "more";
 }
 
+/**
+ * Do these first bytes of a server look like its HTTP/2 preface, which is a SETTINGS frame (RFC 9113 §3.4)? It
+ * may come before the client has said anything.
+ */
+export function isHttp2Settings(data: Uint8Array): Likeness {
+  // Length (at most 16,384 and 6 for each setting), type, flags, stream.
+  const [length0 = 0, length1 = 0, length2 = 0, type = 0x4, ...rest] = data.subarray(0, 9);
+  if (length0 !== 0 || length1 > 0x40 || type !== 0x4 || rest.some((octet) => octet !== 0)) return "no";
+  if (data.length < 9) return "more";
+  return (length1 << 8 | length2) % 6 === 0 ? "yes" : "no";
+}
+
 /** RFC 9110 §5.6.2. */
 function isTokenByte(byte: number): boolean {
   if (byte >= 0x61 && byte <= 0x7a || byte >= 0x41 && byte <= 0x5a || byte >= 0x30 && byte <= 0x39) {

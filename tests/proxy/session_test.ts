@@ -214,6 +214,26 @@ playbook(
   },
 );
 
+const H2_SETTINGS = "\0\0\0\x04\0\0\0\0\0";
+const H2_PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+playbook("ProxySession waits for the client's preface where a server of HTTP/2 speaks first", (play) => {
+  const early = (said: string, http2Enabled = true) =>
+    connected(play(session({ http2Enabled })), "intercept").receives("server", said);
+  early(H2_SETTINGS).expects().expectsPaused("server")
+    .receives("client", H2_PREFACE + H2_SETTINGS)
+    .expects(send("server", H2_PREFACE + H2_SETTINGS), send("client", H2_SETTINGS))
+    .ends("client").expects(closes("complete"));
+  // What else the client says is carried through, behind it what the server has said.
+  early(H2_SETTINGS).expects()
+    .receives("client", "\x80").expects(send("server", "\x80"), send("client", H2_SETTINGS));
+  early(H2_SETTINGS).expects()
+    .ends("client").expects(send("client", H2_SETTINGS), end("server"));
+  // A beginning that may be of something else is no reason to stop reading.
+  early("\0\0").expects().receives("server", "\0\n").expects(send("client", "\0\0\0\n"));
+  early(H2_SETTINGS, false).expects(send("client", H2_SETTINGS));
+});
+
 playbook("ProxySession tunnels what is neither TLS nor HTTP, and loses none of what it peeked at", (play) => {
   connected(play(session()), "intercept")
     .receives("client", "\x80\x01\x02").expects(send("server", "\x80\x01\x02"))

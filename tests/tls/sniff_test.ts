@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { isHttp2Preface, type Likeness, looksLikeHttp } from "../../src/tls/sniff.ts";
+import { isHttp2Preface, isHttp2Settings, type Likeness, looksLikeHttp } from "../../src/tls/sniff.ts";
 
 const CASES: readonly (readonly [text: string, likeness: Likeness])[] = [
   ["GET / HTTP/1.1\r\n", "yes"],
@@ -51,11 +51,30 @@ Deno.test("isHttp2Preface compares as far as the bytes go", () => {
   assertEquals(isHttp2Preface(bytesOf(`${preface}\0\0`)), "yes");
 });
 
+Deno.test("isHttp2Settings takes the beginning of a SETTINGS frame and nothing else", () => {
+  for (
+    const [text, likeness] of [
+      ["", "more"],
+      ["\0", "more"],
+      ["\0\0\x06\x04\0\0\0\0", "more"],
+      ["\0\0\x06\x04\0\0\0\0\0", "yes"],
+      ["\0\0\0\x04\0\0\0\0\0\0\0", "yes"],
+      ["\0\0\x07\x04\0\0\0\0\0", "no"],
+      ["\0\0\x06\x05", "no"],
+      ["\0\0\x06\x04\x01", "no"],
+      ["\0\0\x06\x04\0\0\0\0\x01", "no"],
+      ["\0\x41", "no"],
+      ["\x01", "no"],
+      ["220 mail", "no"],
+    ] as const
+  ) assertEquals(isHttp2Settings(bytesOf(text)), likeness, JSON.stringify(text));
+});
+
 Deno.test("looksLikeHttp and isHttp2Preface, once decided, stay so whatever follows", () => {
   const text = fc.oneof(fc.string(), fc.constantFrom(...CASES.map(([text]) => text)));
   fc.assert(fc.property(text, fc.uint8Array(), (start, rest) => {
     const bytes = Uint8Array.of(...bytesOf(start), ...rest);
-    for (const sniff of [looksLikeHttp, isHttp2Preface]) {
+    for (const sniff of [looksLikeHttp, isHttp2Preface, isHttp2Settings]) {
       let decided: Likeness = "more";
       for (let length = 0; length <= bytes.length; length++) {
         const likeness = sniff(bytes.subarray(0, length));
