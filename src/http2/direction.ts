@@ -2,7 +2,7 @@
  * What one side of a relayed connection sends: how it is read, and how it goes on to the other side.
  *
  * Frames go on as the octets that came. The proxy's own stand only between them: inside a frame that is
- * half-sent they would be taken for its payload, so they wait for its end. A field block that is withheld
+ * half-sent they would be taken for its payload, so they wait for its end; nor may they precede SETTINGS. A field block that is withheld
  * leaves the receiver's table behind the sender's; from then on blocks are written anew as literals, which
  * need no table.
  */
@@ -10,7 +10,7 @@ import { Outbox } from "../core/outbox.ts";
 import type { Side } from "../core/side.ts";
 import type { FramePiece } from "./frame_reader.ts";
 import { FrameReader } from "./frame_reader.ts";
-import { encodeHeaders, encodePushPromise, encodeWindowUpdate } from "./frame_writer.ts";
+import { encodeHeaders, encodePushPromise, encodeSettings, encodeWindowUpdate } from "./frame_writer.ts";
 import { FRAME_HEADER_BYTES } from "./frames.ts";
 import { type HeaderBlock, HeaderBlockAssembler } from "./header_block.ts";
 import { HpackDecoder } from "./hpack_decoder.ts";
@@ -43,6 +43,8 @@ export class Direction {
   /** The receiver was told to drop its table. */
   #emptied = false;
   #halfSent = false;
+  /** SETTINGS went out, before which nothing else may (RFC 9113 §3.4). */
+  #greeted = false;
   /** Frames of the proxy's own that wait, and the window it gives back for what it has swallowed. */
   #waiting: Uint8Array[] = [];
   #waitingBytes = 0;
@@ -74,8 +76,21 @@ export class Direction {
     return this.assembler.heldBytes > 0 || this.reader.heldBytes >= FRAME_HEADER_BYTES;
   }
 
+  /** The preface of a client, or a whole frame. */
   forward(raw: Uint8Array): void {
     this.#out.push(raw);
+  }
+
+  /** The first SETTINGS lets through what the proxy has to add. */
+  forwardSettings(raw: Uint8Array): void {
+    this.#out.push(raw);
+    this.#greeted = true;
+    this.#sendWaiting();
+  }
+
+  /** Lets the proxy speak to a receiver that has not heard of any peer yet. */
+  greet(): void {
+    if (!this.#greeted) this.forwardSettings(encodeSettings([]));
   }
 
   forwardPiece(piece: FramePiece): void {
@@ -118,7 +133,7 @@ export class Direction {
 
   /** Sends a frame of the proxy's own between those of this side. */
   add(frame: Uint8Array): void {
-    if (this.#halfSent) {
+    if (this.#halfSent || !this.#greeted) {
       this.#waiting.push(frame);
       this.#waitingBytes += frame.length;
     } else this.#out.push(frame);
@@ -127,7 +142,7 @@ export class Direction {
   /** Gives the receiver back what was taken from its window for the connection by DATA that was swallowed. */
   addWindow(bytes: number): void {
     this.#waitingWindow += bytes;
-    if (!this.#halfSent) this.#sendWindow();
+    if (!this.#halfSent && this.#greeted) this.#sendWindow();
   }
 
   flush(): void {

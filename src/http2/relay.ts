@@ -217,11 +217,7 @@ export class Http2Relay {
     }
     const direction = this.#directions[side];
     const complaint = this.#farewells.complaintOf(side);
-    for (const stream of [...this.#streams.open()]) {
-      const refused = this.#farewells.refusalOf(stream.id);
-      if (refused !== null) this.#closeStream(stream, "reset", refused);
-    }
-    if (!this.#finished && side === "client") this.#completeAnswered();
+    if (side === "client") this.#completeAnswered();
     if (this.#finished) return;
     // Frames delimit themselves, so nothing is lost where the end comes without that of TLS.
     if (this.#streams.size === 0 && direction.reader.betweenFrames) {
@@ -322,6 +318,7 @@ export class Http2Relay {
       case "goaway":
         this.#farewells.said(direction.by, frame);
         direction.forward(raw);
+        for (const stream of [...this.#streams.open()]) this.#closeRefused(stream);
         return;
       case "priority":
       case "ping":
@@ -340,7 +337,7 @@ export class Http2Relay {
     }
     receiver.reader.maxFrameSize = direction.settings.maxFrameSize;
     receiver.receiverSettingsChanged();
-    direction.forward(raw);
+    direction.forwardSettings(raw);
   }
 
   #settingsAcknowledged(direction: Direction, raw: Uint8Array): void {
@@ -639,6 +636,7 @@ export class Http2Relay {
     stream.known = true;
     this.#forwardBlock(direction, fields, block);
     if (endStream) stream.recorder?.requestFinished();
+    this.#closeRefused(stream);
     return null;
   }
 
@@ -692,6 +690,7 @@ export class Http2Relay {
     stream.known = true;
     stream.recorder?.requestFinished();
     this.#forwardBlock(direction, fields, block);
+    this.#closeRefused(stream);
     return null;
   }
 
@@ -912,6 +911,8 @@ export class Http2Relay {
   #goaway(code: ErrorCodeName, debugText: string): void {
     const { client, server } = this.#directions;
     const { numbers } = this.#streams;
+    // A client hears of an error from the proxy, where no server has spoken yet.
+    server.greet();
     server.add(encodeGoaway(numbers.highestOf("client"), code, debugText));
     client.add(encodeGoaway(numbers.highestOf("server"), code, debugText));
   }
@@ -925,12 +926,16 @@ export class Http2Relay {
   }
 
   #completeAll(outcome: ExchangeOutcome, error: ExchangeError): void {
-    for (const stream of this.#streams.open()) {
-      const refused = this.#farewells.refusalOf(stream.id);
-      if (refused === null) stream.recorder?.complete(outcome, this.#now, error);
-      else stream.recorder?.complete("reset", this.#now, refused);
-    }
+    for (const { recorder } of this.#streams.open()) recorder?.complete(outcome, this.#now, error);
     this.#streams.clear();
+  }
+
+  /** What a GOAWAY leaves unprocessed is over (RFC 9113 §6.8): neither side says another word of it. */
+  #closeRefused(stream: Stream): void {
+    const refused = this.#farewells.refusalOf(stream.id);
+    if (refused === null || this.#finished) return;
+    stream.state = refused.by === "client" ? "reset_by_client" : "reset_by_server";
+    this.#closeStream(stream, "reset", refused);
   }
 
   /**

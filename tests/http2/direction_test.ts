@@ -36,19 +36,38 @@ function pieces(direction: Direction, data: Uint8Array): FramePiece[] {
 
 Deno.test("Direction lets frames of the proxy's own wait for the end of one that is half-sent, window as one sum", () => {
   const { direction, sent } = server();
-  pieces(direction, encodeSettings([]));
+  const settings = encodeSettings([]);
+  pieces(direction, settings);
+  direction.forwardSettings(settings);
   const data = encodeData(1, text("twelve octets"), false);
   const [half] = pieces(direction, data.subarray(0, 12));
   direction.forwardPiece(half!);
   direction.add(encodeRstStream(3, "CANCEL"));
   for (let count = 0; count < 1000; count++) direction.addWindow(5);
   assertEquals(direction.heldBytes, 13, "what waits is counted, and a thousand increments are one number");
-  assertEquals(sent(), data.subarray(0, 12));
+  assertEquals(sent(), join(settings, data.subarray(0, 12)));
   const [rest] = pieces(direction, data.subarray(12));
   direction.forwardPiece(rest!);
-  assertEquals(sent(), join(data, encodeRstStream(3, "CANCEL"), encodeWindowUpdate(0, 5000)));
+  assertEquals(sent(), join(settings, data, encodeRstStream(3, "CANCEL"), encodeWindowUpdate(0, 5000)));
   direction.addWindow(7);
   direction.addWindow(0);
   assertEquals(sent().slice(-13), encodeWindowUpdate(0, 7));
   assertEquals(direction.heldBytes, 0);
+});
+
+Deno.test("Direction adds nothing before SETTINGS, the sender's or, to tell of an error, its own", () => {
+  for (const own of [false, true]) {
+    const { direction, sent } = server();
+    direction.add(encodeRstStream(1, "PROTOCOL_ERROR"));
+    direction.addWindow(9);
+    assertEquals([sent().length, direction.heldBytes, direction.unfinishedBytes], [0, 13, 0]);
+    const settings = encodeSettings(own ? [] : [[4, 100_000]]);
+    if (own) direction.greet();
+    else direction.forwardSettings(settings);
+    direction.greet();
+    assertEquals(
+      sent(),
+      join(settings, encodeRstStream(1, "PROTOCOL_ERROR"), encodeWindowUpdate(0, 9)),
+    );
+  }
 });

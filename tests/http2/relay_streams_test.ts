@@ -123,12 +123,22 @@ Deno.test("GOAWAY leaves streams unprocessed: they are reset in the log, by it, 
   world.server(encodeGoaway(3, "NO_ERROR", "bye"), response(1, 204, true), response(3, 204, true));
   assertEquals(world.told("client").slice(0, 1), ["GOAWAY 3 NO_ERROR"]);
   world.ended("server");
-  assertEquals(world.outcomes(), [["h2:1", "complete"], ["h2:3", "complete"], ["h2:5", "reset", "NO_ERROR"]]);
+  assertEquals(world.outcomes(), [["h2:5", "reset", "NO_ERROR"], ["h2:1", "complete"], ["h2:3", "complete"]]);
   assertEquals(world.finished, { reason: "complete", detail: undefined });
   assertStringIncludes(
-    String(world.events.at(-1)?.["error_detail"]),
+    String(world.events.find(({ kind }) => kind === "exchange_completed")?.["error_detail"]),
     'GOAWAY from the server: NO_ERROR: "bye"',
   );
+});
+
+Deno.test("a stream that GOAWAY leaves unprocessed is over at once, also one that was on its way", () => {
+  const world = new RelayWorld().client(request(1)).server(encodeGoaway(1, "NO_ERROR"));
+  world.client(request(3), request(5, { ":method": "POST" }, false), encodeData(5, text("x"), true));
+  assertEquals(world.outcomes(), [["h2:3", "reset", "NO_ERROR"], ["h2:5", "reset", "NO_ERROR"]]);
+  world.server(response(1, 204, true));
+  assertEquals(world.told("server").filter((said) => said.startsWith("HEADERS")).length, 3);
+  world.ended("client");
+  assertEquals(world.finished, { reason: "complete", detail: undefined });
 });
 
 Deno.test("GOAWAY with an error, and then the end: the flow ended by who said so, and says why", () => {
