@@ -644,6 +644,8 @@ export class Http2Endpoint {
       this.#seen++;
       stream = this.#begin(streamId, plan);
     }
+    const answer = fields.find(({ name }) => name === "proxy-status")?.value;
+    if (answer !== undefined) throw new Deviation("answered", answer);
     const { heads, trailers } = this.#other(stream.plan);
     const expected = heads[stream.heads] ?? trailers;
     if (expected === null || stream.gotEnd || stream.hasTrailers) {

@@ -34,7 +34,9 @@ function parties({ random, flow }: Planner): Parties {
   const client = random.chance(0.5) ? tlsSetup(host, random, { sni }) : null;
   // The origin is asked for by its own name, whatever the client calls it.
   const server = origin.tls
-    ? { hello: new Uint8Array(0), host, offers: client === null ? ["http/1.1"] : client.offers }
+    ? client === null
+      ? { hello: new Uint8Array(0), host, offers: ["http/1.1"], chooses: "http/1.1" }
+      : { ...client, hello: new Uint8Array(0), host }
     : null;
   return {
     name: `${client === null ? "the clear" : "TLS"} to an origin in ${origin.tls ? "TLS" : "the clear"}`,
