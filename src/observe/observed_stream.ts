@@ -123,8 +123,8 @@ export class ObservedStream implements StreamObservation, StreamContext {
     });
   }
 
-  failed(direction: Direction, stage: Stage, reason: string): void {
-    this.emit("decoder_failed", { direction, reason, stage });
+  failed(direction: Direction, stage: Stage, reason: string, attributes: Attributes = {}): void {
+    this.emit("decoder_failed", { ...attributes, direction, reason, stage });
   }
 
   hold(bytes: number): boolean {

@@ -96,7 +96,7 @@ export interface StreamContext extends Pick<ObserverContext, "limits" | "now" | 
   /** Records an event of this stream; `exchange_id`, the stream key and the protocol are added. */
   emit(kind: EventKind, attributes: Attributes): void;
   /** Something at this stage makes no sense. The observer goes on as it sees fit. */
-  failed(direction: Direction, stage: Stage, reason: string): void;
+  failed(direction: Direction, stage: Stage, reason: string, attributes?: Attributes): void;
   /** `silent` is called when that has been so for `timeouts.ws_turn_idle`; null takes it back. */
   silentSince(since: Instant | null): void;
 }

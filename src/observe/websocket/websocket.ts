@@ -9,6 +9,7 @@ import type { Direction } from "../../http/message.ts";
 import type { StreamEnd, UpgradeHead } from "../../http/observation.ts";
 import { payloadAttributes } from "../../log/payload.ts";
 import type { StreamContext, StreamObserver, StreamObserverDefinition } from "../observer.ts";
+import { recordUnit, UNDECLARED } from "../payload/record.ts";
 import type { Compression } from "./extensions.ts";
 import { opensWebSocket, readHandshake } from "./handshake.ts";
 import { MessageInflater } from "./message_inflater.ts";
@@ -141,6 +142,7 @@ class WebSocketObserver implements StreamObserver {
 
   #message(side: Side, message: Message): void {
     const { compressed, data, violation } = message;
+    const index = this.#messages[side]++;
     this.#context.emit("ws_message", {
       bytes: message.bytes,
       ...(message.complete ? {} : { complete: false }),
@@ -150,11 +152,28 @@ class WebSocketObserver implements StreamObserver {
       ...(message.decodedPartly ? { decoded_partly: true } : {}),
       direction: DIRECTIONS[side],
       fragments: message.fragments,
-      index: this.#messages[side]++,
+      index,
       opcode: message.opcode,
       ...(message.truncated ? { truncated: true } : {}),
       ...(violation === null ? {} : { violation }),
     });
+    const whole = message.complete && !message.truncated && !message.decodedPartly;
+    if (data !== null && whole && violation === null) this.#payload(side, index, data, compressed);
+  }
+
+  #payload(side: Side, index: number, data: Uint8Array, compressed: boolean): void {
+    const context = this.#context;
+    const direction = DIRECTIONS[side];
+    recordUnit(
+      {
+        limits: context.limits,
+        passed: [],
+        emit: (kind, attributes) => context.emit(kind, { ...attributes, direction }),
+        report: (stage, reason, attributes) => context.failed(direction, stage, reason, attributes),
+      },
+      data,
+      { framing: "websocket", index, type: UNDECLARED, codings: compressed ? ["permessage-deflate"] : [] },
+    );
   }
 
   #control(side: Side, { opcode, payload, violation }: ControlFrame): void {
