@@ -20,6 +20,7 @@ export const EVENT_KINDS = [
   "connect_received",
   "connect_parse_failed",
   "connect_decision",
+  "http3_passthrough",
   "tls_client_hello",
   "tls_handshake_started",
   "tls_handshake_succeeded",

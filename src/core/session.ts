@@ -109,6 +109,8 @@ export interface Decision {
   readonly ruleId: string | null;
   /** What holds for an intercepted connection in place of the settings. */
   readonly override?: HostOverride;
+  /** With the reason `http3`: what would have been decided, which holds where HTTP/3 is not passed through. */
+  readonly prior?: Decision;
 }
 
 export interface Effects {

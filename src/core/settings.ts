@@ -23,6 +23,8 @@ export interface HostOverride {
   readonly forceTunnel: boolean;
   readonly disableH2: boolean;
   readonly skipUpstreamVerify: boolean;
+  /** What goes to these hosts is HTTP/3, and passed through. */
+  readonly http3: boolean;
   /** Null: `tls.profile`. */
   readonly profile: TlsProfile | null;
 }
@@ -46,6 +48,7 @@ export interface Settings {
     readonly connectParseMode: "strict" | "lenient";
     readonly maxHeadBytes: number;
     readonly maxHeaderFields: number;
+    readonly http3Passthrough: boolean;
     readonly http2Enabled: boolean;
     readonly http2MaxHeaderListSize: number;
     readonly http2MaxTableSize: number;

@@ -110,6 +110,10 @@ const ATTRIBUTE_RULES: Readonly<Record<EventKind, Readonly<Record<string, Rule>>
     override_id: optional(text),
     sni: optional(text),
   },
+  http3_passthrough: {
+    hint: oneOf(["connect_alpn", "connect_udp", "client_hello", "override"]),
+    prior_action: oneOf(["intercept", "tunnel"]),
+  },
   tls_client_hello: {
     alpn: texts,
     ja3: text,

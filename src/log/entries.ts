@@ -27,7 +27,7 @@ export interface LogEntry {
   readonly durationNs: number;
   /** Whether the log says its end. */
   readonly ended: boolean;
-  /** `gRPC` for a call, `TUNNEL` for a tunnel; a question mark where it is not known. */
+  /** `gRPC` for a call, `TUNNEL` for a tunnel, `HTTP/3` for one of that; a question mark where it is not known. */
   readonly method: string;
   readonly request: RequestEntry | null;
   /** The response's, or that of the proxy's own answer. */
@@ -413,7 +413,7 @@ function flowEntry(event: LoggedEvent, flow: Flow): LogEntry | null {
     endNs: event.time_ns,
     durationNs: numberOf(attributes["duration_ns"]),
     ended: true,
-    method: event.protocol === "tunnel" ? "TUNNEL" : flow.method,
+    method: event.protocol === "http3" ? "HTTP/3" : event.protocol === "tunnel" ? "TUNNEL" : flow.method,
     ownAnswer: false,
     outcome: reason,
     sentBytes: received,

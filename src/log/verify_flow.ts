@@ -86,6 +86,8 @@ export class FlowChecker {
   #action: string | null = null;
   #lastAction: string | null = null;
   #clientHello = false;
+  /** The last decision was one about HTTP/3, and what was decided before is still to be said. */
+  #toPassThrough = false;
   #lastExchangeId = 0;
   /** Plain requests that policy tunnelled: they have an exchange id and no events. */
   #unrecorded = 0;
@@ -105,6 +107,8 @@ export class FlowChecker {
       case "connect_decision":
         if (event.streamKey !== "flow") return this.#requestDecided(event.attributes);
         return this.#decided(event.attributes);
+      case "http3_passthrough":
+        return flowKey(event) ?? this.#passedThrough(event.attributes);
       case "tls_client_hello":
       case "tls_handshake_started":
       case "tls_handshake_succeeded":
@@ -141,7 +145,12 @@ export class FlowChecker {
 
   #decided(attributes: CheckedEvent["attributes"]): Fault | null {
     const action = attributes["action"] as string;
-    if (Object.hasOwn(attributes, "sni")) {
+    this.#toPassThrough = attributes["reason"] === "http3";
+    if (this.#toPassThrough && action !== "tunnel") {
+      return fault("decision", `a decision about HTTP/3 is ${action}, not tunnel`);
+    }
+    // That a client offers HTTP/3 may show in its ClientHello.
+    if (Object.hasOwn(attributes, "sni") || (this.#toPassThrough && this.#clientHello)) {
       if (!this.#clientHello) {
         return fault("decision", "a decision for a server name comes before any ClientHello");
       }
@@ -169,6 +178,15 @@ export class FlowChecker {
     }
     this.#lastAction = attributes["action"] as string;
     if (this.#lastAction === "tunnel") this.#unrecorded++;
+    return null;
+  }
+
+  #passedThrough(attributes: CheckedEvent["attributes"]): Fault | null {
+    const hint = attributes["hint"] as string;
+    if (!this.#toPassThrough) {
+      return fault("decision", `HTTP/3 (${hint}) is passed through without a decision`);
+    }
+    this.#toPassThrough = false;
     return null;
   }
 

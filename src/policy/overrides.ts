@@ -27,11 +27,16 @@ export function compileOverrides(overrides: readonly HostOverride[]): CompiledOv
   return {
     type: "overrides",
     override: (decision, question) => {
-      if (byId.size === 0 || decision.action !== "intercept") return decision;
+      if (byId.size === 0 || decision.action === "block") return decision;
       const { authority } = question;
       // The name in a ClientHello is the authority of a question of its own.
       const found = byId.get(compiled.policy({ ...question, authority, sni: null }).ruleId);
       if (found === undefined) return decision;
+      // Whole connections are HTTP/3; a request that can be seen is none.
+      if (found.http3 && question.path === null) {
+        return { action: "tunnel", reason: "http3", ruleId: found.id, prior: decision };
+      }
+      if (decision.action !== "intercept") return decision;
       if (found.forceTunnel) return { action: "tunnel", reason: "override", ruleId: found.id };
       return { ...decision, override: found };
     },

@@ -3,6 +3,7 @@ import type { CloseReason } from "../core/close_reason.ts";
 import type { FlowEvent } from "../core/event.ts";
 import type { Decision, Secured } from "../core/session.ts";
 import type { Side } from "../core/side.ts";
+import type { Http3Passthrough } from "./http3.ts";
 import type { ClientHello } from "../tls/client_hello.ts";
 
 export function connectReceivedEvent(authority: string, method: string): FlowEvent {
@@ -45,6 +46,16 @@ export function connectDecisionEvent(
       ...(decision.ruleId === null ? {} : { rule_id: decision.ruleId }),
       ...(sni === null ? {} : { sni }),
     },
+  };
+}
+
+/** That a flow is HTTP/3, after the decision that this made of the prior one. */
+export function http3PassthroughEvent({ hint, priorAction }: Http3Passthrough): FlowEvent {
+  return {
+    kind: "http3_passthrough",
+    protocol: "http3",
+    streamKey: "flow",
+    attributes: { hint, prior_action: priorAction },
   };
 }
 

@@ -2,8 +2,7 @@
  * The head with which a client begins at a forward proxy: a CONNECT, or anything else, which is the plain-HTTP
  * relay's business from its first byte on, however that came.
  */
-import type { Authority } from "../core/authority.ts";
-import { isConnect, parseConnectHead } from "../http1/connect.ts";
+import { type ConnectHead, isConnect, parseConnectHead } from "../http1/connect.ts";
 import type { Http1Error } from "../http1/errors.ts";
 import { HeadReader } from "../http1/head_reader.ts";
 import type { Likeness } from "../tls/sniff.ts";
@@ -13,7 +12,7 @@ import type { SessionConfig } from "./session_config.ts";
 export type FirstHeadRead =
   | { readonly type: "more" }
   /** `rest` is what came behind the head. */
-  | { readonly type: "connect"; readonly authority: Authority; readonly rest: Uint8Array }
+  | { readonly type: "connect"; readonly head: ConnectHead; readonly rest: Uint8Array }
   /** All that has come. */
   | { readonly type: "plain"; readonly bytes: Uint8Array }
   | Http1Error;
@@ -47,7 +46,7 @@ export class FirstHead {
     if (read.type !== "head") return read;
     const connect = parseConnectHead(read.bytes, this.config.connectParseMode, this.config.limits);
     if (connect.type === "error") return connect;
-    return { type: "connect", authority: connect.authority, rest: bytes.subarray(read.next) };
+    return { type: "connect", head: connect, rest: bytes.subarray(read.next) };
   }
 }
 

@@ -39,6 +39,7 @@ import {
   handshakeFailedEvent,
   handshakeStartedEvent,
   handshakeSucceededEvent,
+  http3PassthroughEvent,
   streamClosedEvent,
 } from "./events.ts";
 import { FirstBytes } from "./first_bytes.ts";
@@ -48,11 +49,13 @@ import { ForwardRouter } from "./forward.ts";
 import { Handshakes } from "./handshakes.ts";
 import type { Origin } from "./origin.ts";
 import { join, ReadAhead } from "./read_ahead.ts";
+import { connectAlpn, type Http3Hint, type Http3Settled, isHttp3, settleHttp3 } from "./http3.ts";
 import { Http1Refuser, Http2Refuser, type Refusal, type Refuser } from "./refusal.ts";
 import { RequestPolicy } from "./request_policy.ts";
 import type { SessionConfig } from "./session_config.ts";
 
 const NOTHING = new Uint8Array(0);
+const OFFERS_HTTP3 = "the client offers HTTP/3";
 const ESTABLISHED = new TextEncoder().encode("HTTP/1.1 200 Connection Established\r\n\r\n");
 
 /** The alert of RFC 7301 §3.2, as the runtime names it. */
@@ -68,6 +71,8 @@ export class ProxySession implements Session {
   #target: Authority | null = null;
   #decision: Decision | null = null;
   #override: HostOverride | null = null;
+  /** Why this flow is HTTP/3, as far as its client has said. */
+  #hint: Http3Hint | null = null;
   #questionId = 0;
   #serverOpen = false;
   #ended: { client: boolean; server: boolean } = { client: false, server: false };
@@ -350,13 +355,11 @@ export class ProxySession implements Session {
       return;
     }
     if (this.state.phase !== "deciding") return;
-    this.#decision = decision;
-    this.#override = decision.override ?? null;
-    this.#record(connectDecisionEvent(decision, { overrideId: this.#override?.id }));
-    const refusal: Refusal | null = decision.action === "block"
-      ? { answer: blockedAnswer(this.#target!, decision.ruleId), reason: "blocked" }
+    const { action, ruleId } = this.#settle(settleHttp3(decision, this.#hint, this.config.http3Passthrough));
+    const refusal: Refusal | null = action === "block"
+      ? { answer: blockedAnswer(this.#target!, ruleId), reason: "blocked" }
       : null;
-    if (this.config.reverse !== null && decision.action !== "tunnel") {
+    if (this.config.reverse !== null && action !== "tunnel") {
       // What the client speaks decides how it is told of a refusal, and what the origin is asked for.
       this.#refusal = refusal;
       this.#beginPeeking();
@@ -364,6 +367,15 @@ export class ProxySession implements Session {
       this.#sendAnswer(refusal.answer);
       this.#close(refusal.reason, refusal.answer.detail);
     } else this.#open();
+  }
+
+  /** The decision on the whole flow. */
+  #settle({ decision, passthrough }: Http3Settled, sni: string | null = null): Decision {
+    this.#decision = decision;
+    this.#override = decision.override ?? null;
+    this.#record(connectDecisionEvent(decision, { sni, overrideId: this.#override?.id }));
+    if (passthrough !== null) this.#record(http3PassthroughEvent(passthrough));
+    return decision;
   }
 
   expired(timer: Timer, now: Instant): void {
@@ -478,7 +490,8 @@ export class ProxySession implements Session {
         this.#connectFailed(read);
         return;
       case "connect":
-        this.#aim(read.authority);
+        this.#aim(read.head.authority);
+        if (isHttp3(connectAlpn(read.head.fields))) this.#hint = "connect_alpn";
         if (!this.#step("deciding")) return;
         if (read.rest.length > 0) this.#hold("client", read.rest);
         this.#ask(null);
@@ -772,11 +785,16 @@ export class ProxySession implements Session {
     const because = this.#refusal === null ? unserved : null;
     this.#record(clientHelloEvent(hello, fingerprints, because));
     this.effects.pause("client");
+    // An origin in the clear has nothing that could take a ClientHello.
+    if (isHttp3(hello.alpn) && origin?.tls !== false) this.#hint = "client_hello";
     if (this.#refusal !== null) this.#tellRefusal(this.#refusal);
     else if (hello.sni !== null && hello.sni !== target.host) {
       if (!this.#step("reconsidering")) return;
       this.#sni = hello.sni;
       this.#ask(hello.sni);
+    } else if (this.#hint !== null && this.config.http3Passthrough) {
+      this.#settle(settleHttp3(this.#decision!, this.#hint, true));
+      this.#tunnelHello(OFFERS_HTTP3);
     } else if (because !== null) this.#tunnelHello(because);
     else this.#secureBoth();
   }
@@ -785,11 +803,19 @@ export class ProxySession implements Session {
    * The decision for the name in the ClientHello. Where the CONNECT named a host, only a block is
    * taken over: else a client could escape observation by naming a host that is let through.
    */
-  #reconsidered(decision: Decision): void {
+  #reconsidered(given: Decision): void {
     const { sni } = this.#handshakes!.hello!;
     // What a name says of TLS holds for the server that is verified for it.
-    const { reverse } = this.config;
+    const { reverse, http3Passthrough } = this.config;
     const isAddress = isIpAddress(this.#target!.host);
+    const holds = given.action === "block" || (isAddress && reverse?.tls !== false);
+    const settled = settleHttp3(holds ? given : this.#decision!, this.#hint, http3Passthrough);
+    if (settled.passthrough !== null) {
+      this.#settle(settled, sni);
+      this.#tunnelHello(this.#hint === null ? `${sni} is tunnelled` : OFFERS_HTTP3);
+      return;
+    }
+    const decision = given.prior ?? given;
     if (reverse === null) this.#override = decision.override ?? (isAddress ? this.#override : null);
     this.#record(connectDecisionEvent(decision, { sni, overrideId: this.#override?.id }));
     const because = this.#handshakes!.settleOffers(this.#http2Enabled);
@@ -1003,7 +1029,7 @@ export class ProxySession implements Session {
   /** What was read ahead goes out first; an end that came before the tunnel is carried on after it. */
   #tunnel(fromClient: Uint8Array = NOTHING, fromServer: Uint8Array = NOTHING): void {
     if (!this.#step("tunnel")) return;
-    this.#protocol = "tunnel";
+    this.#protocol = this.#decision?.reason === "http3" ? "http3" : "tunnel";
     this.#first = null;
     this.effects.disarm("idle");
     this.effects.disarm("tls_handshake");

@@ -17,6 +17,8 @@ export interface SessionConfig {
   readonly limits: RelayLimits;
   /** In reverse mode: where every flow goes. */
   readonly reverse: Origin | null;
+  /** Flows that are designated HTTP/3 are tunnelled. */
+  readonly http3Passthrough: boolean;
   readonly http2Enabled: boolean;
   readonly http2Limits: Http2Limits;
   readonly capture: CaptureRules;
@@ -59,6 +61,7 @@ export function sessionConfig(
       exchangeIdleMs: settings.timeouts.exchangeIdleMs,
     },
     reverse: reverseOrigin(settings.route),
+    http3Passthrough: settings.http.http3Passthrough,
     http2Enabled: settings.http.http2Enabled,
     http2Limits: http2Limits(settings),
     capture: {

@@ -235,7 +235,12 @@ export function goodLog(): LogBuilder {
   const tunnelled = log.flow(2, { serverHost: "::1", clientAddr: "[::1]:4000" });
   const blocked = log.flow(4);
   log.add(intercepted, received, decision("intercept"), ...tlsEvents)
-    .add(tunnelled, received, decision("tunnel"))
+    .add(
+      tunnelled,
+      received,
+      flowEvent("connect_decision", { action: "tunnel", reason: "http3" }),
+      flowEvent("http3_passthrough", { hint: "connect_alpn", prior_action: "intercept" }),
+    )
     .add(
       intercepted,
       requestHeaders(1, { method: "POST" }),
@@ -265,7 +270,7 @@ export function goodLog(): LogBuilder {
       }, "h1:3"),
       closed("protocol_error", { reason_detail: "bare LF" }),
     )
-    .add(tunnelled, closed());
+    .add(tunnelled, { ...closed(), protocol: "http3" });
 
   const unparsed = log.flow(3, { serverHost: null, serverPort: 0 });
   log.add(unparsed, flowEvent("connect_parse_failed", { code: "bare_lf", detail: "line 1" }))

@@ -39,7 +39,7 @@ Deno.test("ReadableLines gives one aligned line for each exchange and for each f
     "0.000s  gRPC     200    32 KiB   2.5 ms  https://api.example.com/v1/items?x=1  (sent 16 KiB: grpc 0 OK)",
     "0.000s  GET      204       0 B   2.5 ms  https://api.example.com/v1/items?x=1",
     "0.000s  ?        400*      0 B   2.5 ms  api.example.com:443  (protocol_error)",
-    "0.000s  CONNECT    -   2.0 KiB    3.0 s  [::1]:443  (sent 500 B)",
+    "0.000s  HTTP/3     -   2.0 KiB    3.0 s  [::1]:443  (sent 500 B)",
     "0.000s  CONNECT    -   2.0 KiB    3.0 s  -  (connect_parse_failed)",
     "0.000s  GET      101       0 B   2.5 ms  http://api.example.com/a",
     "0.000s  GET      403*      0 B   2.5 ms  https://api.example.com/v1/items?x=1  (blocked)",

@@ -56,6 +56,22 @@ Deno.test("FlowChecker takes a decision for the name in the ClientHello once for
   assertEquals(check([...events.slice(0, 4), forName]).at, 4);
 });
 
+Deno.test("FlowChecker takes http3_passthrough once behind each decision about HTTP/3", () => {
+  const http3: FlowEvent = {
+    ...decision("tunnel"),
+    attributes: { ...decision("tunnel").attributes, reason: "http3" },
+  };
+  const passed = flowEvent("http3_passthrough", { hint: "client_hello", prior_action: "intercept" });
+  const events = [received, decision("intercept"), tlsEvents[0]!, http3, passed, closed()];
+  assertEquals(check(events).fault, null);
+  assertEquals(check([received, http3, passed, closed()]).fault, null);
+  assertEquals(check([...events.slice(0, 5), passed]).at, 5);
+  assertEquals(check([received, decision("tunnel"), passed]).at, 2);
+  assertEquals(check([received, decision("intercept"), http3]).at, 2);
+  const intercepted = { ...http3, attributes: { ...http3.attributes, action: "intercept" } };
+  assertEquals(check([received, intercepted]).at, 1);
+});
+
 Deno.test("FlowChecker lets out the id of a tunnelled plain request, and of no other", () => {
   const plain = (action: string) => [received, decision(action)];
   assertEquals(check([...plain("tunnel"), ...plain("intercept"), ...exchange(2)]).fault, null);

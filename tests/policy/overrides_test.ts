@@ -3,20 +3,27 @@ import type { Decision, Question } from "../../src/core/session.ts";
 import type { HostOverride } from "../../src/core/settings.ts";
 import { compileOverrides } from "../../src/policy/overrides.ts";
 
-const NONE = { forceTunnel: false, disableH2: false, skipUpstreamVerify: false, profile: null };
+const NONE = { forceTunnel: false, http3: false, disableH2: false, skipUpstreamVerify: false, profile: null };
 const OVERRIDES: readonly HostOverride[] = [
   { ...NONE, id: "tunnel", hosts: ["a.test", "10.0.0.0/8"], forceTunnel: true },
   { ...NONE, id: "no-h2", hosts: ["*.test:443"], disableH2: true },
+  { ...NONE, id: "quic", hosts: ["*.quic"], http3: true },
 ];
 const INTERCEPT: Decision = { action: "intercept", reason: "rule", ruleId: "r" };
 
-function asked(decision: Decision, host: string, port = 443, sni: string | null = null): Decision {
+function asked(
+  decision: Decision,
+  host: string,
+  port = 443,
+  sni: string | null = null,
+  path: string | null = null,
+): Decision {
   const question: Question = {
     flowId: "1",
     clientAddr: "-",
     authority: { host, port },
     method: "CONNECT",
-    path: null,
+    path,
     sni,
   };
   const compiled = compileOverrides(OVERRIDES);
@@ -39,6 +46,17 @@ Deno.test("compileOverrides: what is blocked stays blocked, and what is tunnelle
     assertEquals(asked(decision, "a.test"), decision);
     assertEquals(asked(decision, "b.test"), decision);
   }
+});
+
+Deno.test("compileOverrides: what is HTTP/3 keeps what would have been decided, and is never a request", () => {
+  const http3 = (prior: Decision) => ({ action: "tunnel", reason: "http3", ruleId: "quic", prior }) as const;
+  const tunnel: Decision = { action: "tunnel", reason: "ignore_host", ruleId: null };
+  const block: Decision = { action: "block", reason: "block_host", ruleId: null };
+  assertEquals(asked(INTERCEPT, "q.quic"), http3(INTERCEPT));
+  assertEquals(asked(tunnel, "q.quic"), http3(tunnel));
+  assertEquals(asked(block, "q.quic"), block);
+  assertEquals(asked(tunnel, "q.quic", 443, null, "/"), tunnel);
+  assertEquals(asked(INTERCEPT, "q.quic", 443, null, "/").action, "intercept");
 });
 
 Deno.test("compileOverrides: a question about the name in a hello is about that name", () => {

@@ -13,7 +13,7 @@ function read(text: string, size: number): readonly unknown[] {
   const bytes = new TextEncoder().encode(text);
   for (let at = 0; at < bytes.length; at += size) {
     const found = head.push(bytes.slice(at, at + size));
-    if (found.type === "connect") return ["connect", found.authority, bytes.length - at - size <= 0];
+    if (found.type === "connect") return ["connect", found.head.authority, bytes.length - at - size <= 0];
     if (found.type === "plain") return ["plain", new TextDecoder().decode(found.bytes).slice(0, 3)];
     if (found.type === "error") return ["error", found.code];
   }

@@ -329,6 +329,7 @@ const OVERRIDE: HostOverride = {
   id: "o",
   hosts: ["*"],
   forceTunnel: false,
+  http3: false,
   disableH2: true,
   skipUpstreamVerify: true,
   profile: "strict",

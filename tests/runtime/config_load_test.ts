@@ -231,7 +231,7 @@ Deno.test("loadSettings refuses unknown keys, sections and variables with the ne
     ["max_flows = 1", 'max_flows: unknown key (did you mean "limits.max_flows"?)'],
     ["[timeout]\nhead = 1", 'timeout: unknown key (did you mean "timeouts"?)'],
     ["[policy]\nignore_host = []", 'policy.ignore_host: unknown key (did you mean "policy.ignore_hosts"?)'],
-    ["[http]\nhttp3_passthrough = true", "http.http3_passthrough: unknown key"],
+    ["[http]\nhttp3 = true", "http.http3: unknown key"],
     ["tls = 1", "tls: found 1; allowed: a table of settings"],
     ["__proto__ = 1", "__proto__: unknown key"],
     ["[tls]\n__proto__.profile = 1", "tls.__proto__: unknown key"],

@@ -109,6 +109,7 @@ function overrideSchema(): JsonSchema {
       id: { type: "string", minLength: 1, maxLength: RULE_ID_CHARACTERS_MAX },
       hosts: { type: "array", items: itemSchema("pattern"), minItems: 1, maxItems: RULE_HOSTS_MAX },
       force_tunnel: action,
+      http3: action,
       disable_h2: action,
       skip_upstream_verify: action,
       profile: { enum: [...TLS_PROFILES] },

@@ -146,6 +146,12 @@ export const DESCRIPTORS = [
     why: "The most field lines in a head, header block or trailer section.",
   },
   {
+    key: "http.http3_passthrough",
+    type: "switch",
+    default: true,
+    why: "Whether flows designated HTTP/3 are tunnelled; without it what policy says of them holds.",
+  },
+  {
     key: "http.http2_enabled",
     type: "switch",
     default: true,

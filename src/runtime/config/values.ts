@@ -114,7 +114,7 @@ export function allowedText(descriptor: Descriptor): string {
     case "overrides":
       return `a list of at most ${descriptor.maxItems} tables {${
         OVERRIDE_KEYS.join(", ")
-      }}, the last four optional`;
+      }}, all but id and hosts optional`;
   }
 }
 
@@ -360,7 +360,7 @@ function readRule(key: string, table: ConfigTable, context: ValueContext): Polic
   };
 }
 
-const OVERRIDE_SWITCHES = ["force_tunnel", "disable_h2", "skip_upstream_verify"] as const;
+const OVERRIDE_SWITCHES = ["force_tunnel", "http3", "disable_h2", "skip_upstream_verify"] as const;
 const OVERRIDE_KEYS = ["id", "hosts", ...OVERRIDE_SWITCHES, "profile"] as const;
 
 function readOverride(key: string, table: ConfigTable, context: ValueContext): HostOverride | undefined {
@@ -371,7 +371,7 @@ function readOverride(key: string, table: ConfigTable, context: ValueContext): H
   };
   if (!knowsKeys(key, table, OVERRIDE_KEYS, context)) faults++;
   const named = readNamed(key, table, context);
-  const [forceTunnel, disableH2, skipUpstreamVerify] = OVERRIDE_SWITCHES.map((name) => {
+  const [forceTunnel, http3, disableH2, skipUpstreamVerify] = OVERRIDE_SWITCHES.map((name) => {
     const node = table.entries.get(name);
     if (node !== undefined && node.type !== "boolean") refuse(name, node, "true, false");
     return node?.type === "boolean" && node.value;
@@ -383,23 +383,24 @@ function readOverride(key: string, table: ConfigTable, context: ValueContext): H
   }
   if (faults > 0 || named === undefined) return undefined;
   const others = disableH2 || skipUpstreamVerify || profile !== null;
-  if (!forceTunnel && !others) {
+  if (!forceTunnel && !http3 && !others) {
     return context.report(
       table.line,
       key,
       `it overrides nothing; allowed: one of ${OVERRIDE_KEYS.slice(2).join(", ")}`,
     );
   }
-  if (forceTunnel && others) {
+  if ((forceTunnel || http3) && (others || (forceTunnel && http3))) {
     return context.report(
       table.line,
       key,
-      "found force_tunnel beside others, which a tunnel leaves nothing to do",
+      `found ${http3 ? "http3" : "force_tunnel"} beside others, which a tunnel leaves nothing to do`,
     );
   }
   return {
     ...named,
     forceTunnel: forceTunnel === true,
+    http3: http3 === true,
     disableH2: disableH2 === true,
     skipUpstreamVerify: skipUpstreamVerify === true,
     profile,
