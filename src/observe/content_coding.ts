@@ -4,12 +4,16 @@
  * the ratio is that at the end of the block of coded octets under way.
  */
 import type { InflateCoding, Inflater, InflaterFactory } from "./inflate.ts";
+import type { BytesBudget } from "./kept_bytes.ts";
+import { ZSTD_PIECE_BYTES_MAX } from "./zstd_frames.ts";
 
 /** What a coding is called in `content-encoding`, and how it is decoded. */
 const CODINGS: Readonly<Record<string, InflateCoding>> = {
   gzip: "gzip",
   "x-gzip": "gzip",
   deflate: "deflate",
+  // RFC 9659 §3: windows of more than 8 MiB are not asked for.
+  zstd: "zstd",
 };
 
 /** More codings than this on one message are a way to make decoders work, not a way to save octets. */
@@ -18,6 +22,10 @@ export const STACKED_CODINGS_MAX = 4;
 const BLOCK_BYTES = 4 * 1024;
 /** Coded octets that may give nothing at all; a header with a long file name needs some. */
 export const BARREN_BYTES_MAX = 4 * BLOCK_BYTES;
+/** The same for zstd, which gives a block when all of it is there. */
+const ZSTD_BARREN_BYTES_MAX = BARREN_BYTES_MAX + ZSTD_PIECE_BYTES_MAX;
+/** Decoded octets from which on what a decoder keeps of them is counted, twofold at a time. */
+const WINDOW_FREE_BYTES = 64 * 1024;
 /** Decoded octets from which on the ratio counts. */
 export const RATIO_FREE_BYTES = 64 * 1024;
 
@@ -85,7 +93,11 @@ export function readCodings(names: readonly string[]): ReadCodings {
 
 /** About what the decoders of these codings keep, in octets, and what is kept until they give something. */
 export function codingsHeldBytes(codings: readonly string[], inflaters: InflaterFactory): number {
-  return codings.reduce((sum, name) => sum + inflaters.heldBytes[CODINGS[name]!], BARREN_BYTES_MAX);
+  return codings.reduce((sum, name) => sum + inflaters.heldBytes[CODINGS[name]!], barrenBytesMax(codings));
+}
+
+function barrenBytesMax(codings: readonly string[]): number {
+  return codings.includes("zstd") ? ZSTD_BARREN_BYTES_MAX : BARREN_BYTES_MAX;
 }
 
 /** Decodes the content of one message, or of a piece of it. After the first error it takes no more. */
@@ -94,6 +106,7 @@ export class ContentDecoder {
   readonly #layers: Layer[];
   readonly #limits: ContentCodingLimits;
   readonly #allowance: RatioAllowance;
+  readonly #barrenBytesMax: number;
   codedBytes = 0;
   decodedBytes = 0;
   /** What is wrong with the content, or which limit it went over. */
@@ -103,24 +116,28 @@ export class ContentDecoder {
     codings: readonly string[],
     inflaters: InflaterFactory,
     limits: ContentCodingLimits,
+    /** For the windows of decoders, which grow; what they keep otherwise the caller has taken already. */
+    budget: BytesBudget,
     allowance = new RatioAllowance(limits.inflateRatio),
   ) {
     this.#limits = limits;
     this.#allowance = allowance;
-    this.#layers = codings.toReversed().map((name) => new Layer(name, inflaters));
+    this.#barrenBytesMax = barrenBytesMax(codings);
+    this.#layers = codings.toReversed().map((name) => new Layer(name, inflaters, budget));
   }
 
   push(content: Uint8Array, deliver: (decoded: Uint8Array) => void): void {
     let start = 0;
     while (start < content.length && this.error === null) {
-      const barrenRoom = this.codedBytes < BARREN_BYTES_MAX ? BARREN_BYTES_MAX - this.codedBytes : Infinity;
+      const barrenMax = this.#barrenBytesMax;
+      const barrenRoom = this.codedBytes < barrenMax ? barrenMax - this.codedBytes : Infinity;
       const end = Math.min(content.length, start + this.#allowance.blockRoom, start + barrenRoom);
       this.codedBytes += end - start;
       this.#allowance.coded(end - start);
       this.#decode(0, content.subarray(start, end), deliver);
       start = end;
-      if (this.codedBytes === BARREN_BYTES_MAX && this.decodedBytes === 0) {
-        this.error ??= `nothing decoded from ${BARREN_BYTES_MAX} octets`;
+      if (this.codedBytes === barrenMax && this.decodedBytes === 0) {
+        this.error ??= `nothing decoded from ${barrenMax} octets`;
       }
     }
   }
@@ -167,9 +184,12 @@ export class ContentDecoder {
 class Layer {
   #inflater: Inflater | null = null;
   #first: number | null = null;
+  #outBytes = 0;
+  /** How much of what came out is paid for as kept. */
+  #windowHeld = WINDOW_FREE_BYTES;
   readonly #inflaters: InflaterFactory;
 
-  constructor(readonly name: string, inflaters: InflaterFactory) {
+  constructor(readonly name: string, inflaters: InflaterFactory, private readonly budget: BytesBudget) {
     this.#inflaters = inflaters;
     const coding = CODINGS[name]!;
     if (coding !== "deflate") this.#inflater = inflaters.open(coding);
@@ -177,8 +197,24 @@ class Layer {
 
   /** Gives what is wrong, or null. */
   push(input: Uint8Array, deliver: (output: Uint8Array) => boolean): string | null {
-    if (this.#inflater === null) return this.#begin(input, deliver);
-    const result = this.#inflater.push(input, deliver);
+    const inflater = this.#inflater;
+    if (inflater === null) return this.#begin(input, deliver);
+    let refused = false;
+    const result = inflater.push(input, (output) => {
+      for (let start = 0; start < output.length;) {
+        const room = this.#windowRoom(inflater);
+        if (room === 0) {
+          refused = true;
+          return false;
+        }
+        const part = output.subarray(start, start + room);
+        this.#outBytes += part.length;
+        if (!deliver(part)) return false;
+        start += part.length;
+      }
+      return true;
+    });
+    if (refused) return "its window is more than the observers of this flow may keep";
     return result.type === "error" ? result.detail : null;
   }
 
@@ -189,6 +225,22 @@ class Layer {
 
   close(): void {
     this.#inflater?.close();
+    this.budget.release(this.#windowHeld - WINDOW_FREE_BYTES);
+    this.#windowHeld = WINDOW_FREE_BYTES;
+  }
+
+  /** How much may come out before more of it has to be paid for; 0 where there is no room for it. */
+  #windowRoom({ windowBytes = 0 }: Inflater): number {
+    if (windowBytes <= this.#windowHeld) return Infinity;
+    if (this.#outBytes >= this.#windowHeld) {
+      let size = this.#windowHeld;
+      while (size <= this.#outBytes && size < windowBytes) size = Math.min(2 * size, windowBytes);
+      if (!this.budget.hold(size - this.#windowHeld)) return 0;
+      this.#windowHeld = size;
+      // A window that is paid for whole may come round as often as it likes.
+      if (windowBytes <= size) return Infinity;
+    }
+    return this.#windowHeld - this.#outBytes;
   }
 
   /** RFC 1950 §2.2: the wrapper's first two octets tell that it is one. */

@@ -239,7 +239,7 @@ class ObservedMessage implements MessageObservation, ObserverContext {
       return;
     }
     this.#decoderHeld = held;
-    this.#decoder = new ContentDecoder(this.#codings, inflaters, limits);
+    this.#decoder = new ContentDecoder(this.#codings, inflaters, limits, this.#budget);
   }
 
   #decodingFailed(
@@ -333,7 +333,7 @@ class ObservedMessage implements MessageObservation, ObserverContext {
     const held = codingsHeldBytes(codings, inflaters);
     if (!this.hold(held)) return null;
     const allowance = this.#pieces ??= new RatioAllowance(limits.inflateRatio);
-    const content = new ContentDecoder(codings, inflaters, limits, allowance);
+    const content = new ContentDecoder(codings, inflaters, limits, this.#budget, allowance);
     const open = this.#pieceDecoders;
     const release = () => this.release(held);
     const decoder: PieceDecoder = {

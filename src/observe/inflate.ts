@@ -4,7 +4,7 @@
  */
 
 /** `deflate` has the wrapper of RFC 1950, `deflate-raw` has none (RFC 1951). */
-export const INFLATE_CODINGS = ["gzip", "deflate", "deflate-raw"] as const;
+export const INFLATE_CODINGS = ["gzip", "deflate", "deflate-raw", "zstd"] as const;
 export type InflateCoding = typeof INFLATE_CODINGS[number];
 
 export type InflateResult =
@@ -22,6 +22,11 @@ export interface Inflater {
   push(input: Uint8Array, deliver: (output: Uint8Array) => boolean): InflateResult;
   /** No more input: null where it was whole, else what is wrong. */
   end(): string | null;
+  /**
+   * What may be referred back to, in octets, and so is kept once that much has come out, where the stream says
+   * it itself. Missing where `heldBytes` covers it.
+   */
+  readonly windowBytes?: number;
   /** Frees it. Nothing is called afterwards; closing twice is harmless. */
   close(): void;
 }

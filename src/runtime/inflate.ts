@@ -5,14 +5,21 @@
  * function of the octets alone. A test compares it with the public functions.
  */
 import zlib from "node:zlib";
+import { ZstdFrames } from "../observe/zstd_frames.ts";
 import type { InflateCoding, Inflater, InflateResult, InflaterFactory } from "../observe/inflate.ts";
 
-/** The window of RFC 1951 and zlib's own state. */
-const HELD_BYTES = { gzip: 40 * 1024, deflate: 40 * 1024, "deflate-raw": 40 * 1024 } as const;
+/** The window of RFC 1951 and zlib's own state; for zstd what there is without its window. */
+const HELD_BYTES = {
+  gzip: 40 * 1024,
+  deflate: 40 * 1024,
+  "deflate-raw": 40 * 1024,
+  // Its tables, a block that is not whole yet, and the first of its window.
+  zstd: 512 * 1024,
+} as const;
 
 export const INFLATERS: InflaterFactory = {
   heldBytes: HELD_BYTES,
-  open: (coding) => new ZlibInflater(coding),
+  open: (coding) => coding === "zstd" ? new ZstdInflater() : new ZlibInflater(coding),
 };
 
 /** What lies below a stream of `node:zlib`. */
@@ -36,7 +43,10 @@ interface ZlibStream {
   readonly _writeState: Uint32Array;
 }
 
-const OUTPUT = new Uint8Array(64 * 1024);
+const OUTPUT_BYTES = 64 * 1024;
+/** One for each decoder that is at work at once: what one gives may be what the next one takes. */
+const OUTPUTS: Uint8Array[] = [];
+let depth = 0;
 const NOTHING = new Uint8Array(0);
 
 class ZlibInflater implements Inflater {
@@ -78,10 +88,25 @@ class ZlibInflater implements Inflater {
   }
 
   #write(flush: number, input: Uint8Array, deliver: (output: Uint8Array) => boolean): InflateResult {
+    const output = OUTPUTS[depth] ??= new Uint8Array(OUTPUT_BYTES);
+    depth++;
+    try {
+      return this.#writeTo(output, flush, input, deliver);
+    } finally {
+      depth--;
+    }
+  }
+
+  #writeTo(
+    output: Uint8Array,
+    flush: number,
+    input: Uint8Array,
+    deliver: (output: Uint8Array) => boolean,
+  ): InflateResult {
     let left = input.length;
     while (true) {
       try {
-        this.#handle.writeSync(flush, input, input.length - left, left, OUTPUT, 0, OUTPUT.length);
+        this.#handle.writeSync(flush, input, input.length - left, left, output, 0, output.length);
       } catch (error) {
         // The handle throws where its own error cannot be told; nothing was decoded by this call.
         this.#error = error instanceof Error ? error.message : String(error);
@@ -89,7 +114,7 @@ class ZlibInflater implements Inflater {
       }
       const room = this.#state[0]!;
       left = this.#state[1]!;
-      if (room < OUTPUT.length && !deliver(OUTPUT.subarray(0, OUTPUT.length - room))) {
+      if (room < output.length && !deliver(output.subarray(0, output.length - room))) {
         return { type: "stopped" };
       }
       if (this.#error !== null) return { type: "error", detail: this.#error };
@@ -104,6 +129,38 @@ class ZlibInflater implements Inflater {
   }
 }
 
+/**
+ * Zstandard. What the platform's decoder says of a fault, of a second frame and of a missing end depends on how its
+ * input was cut; so it is given the pieces of the framing one by one, always the same.
+ */
+class ZstdInflater implements Inflater {
+  readonly #frames = new ZstdFrames();
+  readonly #decoder = new ZlibInflater("zstd");
+
+  get windowBytes(): number {
+    return this.#frames.windowBytes;
+  }
+
+  push(input: Uint8Array, deliver: (output: Uint8Array) => boolean): InflateResult {
+    let stopped = false;
+    const fault = this.#frames.push(input, (piece) => {
+      const result = this.#decoder.push(piece, deliver);
+      stopped = result.type === "stopped";
+      return result.type === "more" ? null : result.type === "error" ? result.detail : "stopped";
+    });
+    if (fault === null) return { type: "more", unused: 0 };
+    return stopped ? { type: "stopped" } : { type: "error", detail: fault };
+  }
+
+  end(): string | null {
+    return this.#frames.end();
+  }
+
+  close(): void {
+    this.#decoder.close();
+  }
+}
+
 function open(coding: InflateCoding): object {
   switch (coding) {
     case "gzip":
@@ -112,6 +169,8 @@ function open(coding: InflateCoding): object {
       return zlib.createInflate();
     case "deflate-raw":
       return zlib.createInflateRaw();
+    case "zstd":
+      return zlib.createZstdDecompress();
   }
 }
 

@@ -9,13 +9,23 @@ import {
   readCodings,
   STACKED_CODINGS_MAX,
 } from "../../src/observe/content_coding.ts";
+import type { BytesBudget } from "../../src/observe/kept_bytes.ts";
 import { INFLATERS } from "../../src/runtime/inflate.ts";
 import { cutInto } from "../support/golden.ts";
+import { patternBytes } from "../support/origin.ts";
 
 const LIMITS = { inflateRatio: 8, inflateBytes: 1_000_000 };
 
-function decode(content: Uint8Array, codings: readonly string[], limits = LIMITS, size = content.length) {
-  const decoder = new ContentDecoder(codings, INFLATERS, limits);
+const UNBOUNDED: BytesBudget = { hold: () => true, release: () => {} };
+
+function decode(
+  content: Uint8Array,
+  codings: readonly string[],
+  limits = LIMITS,
+  size = content.length,
+  budget = UNBOUNDED,
+) {
+  const decoder = new ContentDecoder(codings, INFLATERS, limits, budget);
   let bytes = 0;
   for (const read of cutInto(content, size)) decoder.push(read, (decoded) => bytes += decoded.length);
   decoder.end();
@@ -87,7 +97,7 @@ Deno.test("ContentDecoder shares a ratio with what came before it, and stops at 
   for (const size of [100_000, 10, 1]) {
     const allowance = new RatioAllowance(LIMITS.inflateRatio);
     const decoded = pieces.map((piece) => {
-      const decoder = new ContentDecoder(["gzip"], INFLATERS, LIMITS, allowance);
+      const decoder = new ContentDecoder(["gzip"], INFLATERS, LIMITS, UNBOUNDED, allowance);
       for (const read of cutInto(piece, size)) decoder.push(read, () => {});
       decoder.close();
       return [decoder.decodedBytes, decoder.error?.includes("inflate_ratio") ?? false];
@@ -106,4 +116,67 @@ Deno.test("RatioAllowance grows by whole blocks of what came", () => {
   assertEquals([allowance.room, allowance.blockRoom], [400_000, 4095]);
   allowance.coded(4096);
   assertEquals([allowance.room, allowance.blockRoom], [809_600, 4095]);
+});
+
+Deno.test("ContentDecoder takes codings off each other whole, however much each gives at once", () => {
+  const content = patternBytes(500_000).map((octet, index) => octet ^ (index * 2654435761 >>> 13));
+  const limits = { inflateRatio: 100, inflateBytes: MIB };
+  let coded = content;
+  for (const codings of [["gzip"], ["gzip", "gzip"], ["gzip", "gzip", "gzip"]]) {
+    coded = gzip(coded);
+    const decoder = new ContentDecoder(codings, INFLATERS, limits, UNBOUNDED);
+    const parts: number[] = [];
+    decoder.push(coded, (decoded) => {
+      for (const octet of decoded) parts.push(octet);
+    });
+    decoder.end();
+    decoder.close();
+    assertEquals([decoder.error, parts.length], [null, content.length]);
+    assertEquals(Uint8Array.from(parts), content);
+  }
+});
+
+const zstd = (content: Uint8Array) => new Uint8Array(zlib.zstdCompressSync(content));
+const MIB = 1024 * 1024;
+
+Deno.test("ContentDecoder takes zstd off, alone and under another coding, and stops its bombs", () => {
+  const content = patternBytes(300_000);
+  const limits = { inflateRatio: 100_000, inflateBytes: MIB };
+  assertEquals(decode(zstd(content), ["zstd"], limits, 1_000), { bytes: 300_000, error: null });
+  assertEquals(decode(gzip(zstd(content)), ["zstd", "gzip"], limits, 1_000), { bytes: 300_000, error: null });
+  for (const bomb of [zstd(new Uint8Array(50 * MIB)), zstd(zstd(new Uint8Array(500 * MIB)))]) {
+    for (const size of [bomb.length, 7]) {
+      const { bytes, error } = decode(bomb, bomb.length < 1_000 ? ["zstd", "zstd"] : ["zstd"], LIMITS, size);
+      assertEquals([bytes, error?.includes("inflate_ratio")], [RATIO_FREE_BYTES, true]);
+    }
+  }
+});
+
+Deno.test("ContentDecoder pays for a window as it fills, and stops at the same octet where there is no room", () => {
+  const content = zstd(patternBytes(2 * MIB));
+  const limits = { inflateRatio: 100_000, inflateBytes: 10 * MIB };
+  const paid = (max: number, size: number) => {
+    let [held, most] = [0, 0];
+    const budget = {
+      hold: (bytes: number) => held + bytes <= max && ((held += bytes), (most = Math.max(most, held)), true),
+      release: (bytes: number) => void (held -= bytes),
+    };
+    const { bytes, error } = decode(content, ["zstd"], limits, size, budget);
+    assertEquals(held, 0, "all is given back");
+    return { bytes, error, most };
+  };
+  assertEquals(paid(8 * MIB, 10_000), { bytes: 2 * MIB, error: null, most: 2 * MIB - 64 * 1024 });
+  for (const size of [content.length, 999, 5]) {
+    const { bytes, error } = paid(200 * 1024, size);
+    assertEquals([bytes, error], [
+      256 * 1024,
+      "zstd: its window is more than the observers of this flow may keep",
+    ]);
+  }
+});
+
+Deno.test("ContentDecoder gives up on zstd that never gives anything", () => {
+  const skippable = new Uint8Array(200_000);
+  skippable.set([0x50, 0x2a, 0x4d, 0x18, 0xff, 0xff, 0xff, 0x7f]);
+  assertEquals(decode(skippable, ["zstd"]).error?.startsWith("nothing decoded from"), true);
 });

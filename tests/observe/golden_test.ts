@@ -82,6 +82,7 @@ function encoded(reads: readonly Uint8Array[], coding: string): Uint8Array[] {
 const ENCODERS: Readonly<Record<string, (content: Uint8Array) => Uint8Array>> = {
   gzip: (content) => new Uint8Array(zlib.gzipSync(content)),
   deflate: (content) => new Uint8Array(zlib.deflateSync(content)),
+  zstd: (content) => new Uint8Array(zlib.zstdCompressSync(content)),
 };
 
 for (const folder of [...OBSERVERS.map(({ name }) => name), "content_coding"]) testGolden(folder, run);
