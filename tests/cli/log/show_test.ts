@@ -13,7 +13,7 @@ Deno.test("log show prints the exchanges and flows of all segments, with the tim
     const shown = stdout.trimEnd().split("\n");
     assertEquals(shown.length, 10);
     for (const line of shown) {
-      assert(/^\d\d:\d\d:05\.\d{3} {2}[12]-\d(\/\d)? +[A-Za-z?]+ +(\d{3}[ *]|- ) /.test(line), line);
+      assert(/^\d\d:\d\d:05\.\d{3} {2}[12]-\d(\/\d)? +[A-Za-z0-9/?]+ +(\d{3}[ *]|- ) /.test(line), line);
     }
     assertStringIncludes(
       stdout,
