@@ -313,12 +313,15 @@ class ObservedMessage implements MessageObservation, ObserverContext {
   }
 
   hold(bytes: number): boolean {
-    if (this.#observer !== null && this.#budget.hold(bytes)) {
-      this.#held += bytes;
-      return true;
-    }
+    if (this.tryHold(bytes)) return true;
     this.#stop(this.#budget.refusal);
     return false;
+  }
+
+  tryHold(bytes: number): boolean {
+    if (this.#observer === null || !this.#budget.hold(bytes)) return false;
+    this.#held += bytes;
+    return true;
   }
 
   release(bytes: number): void {
@@ -331,7 +334,7 @@ class ObservedMessage implements MessageObservation, ObserverContext {
   openDecoder(codings: readonly string[]): PieceDecoder | null {
     const { inflaters, limits } = this.#options.config;
     const held = codingsHeldBytes(codings, inflaters);
-    if (!this.hold(held)) return null;
+    if (!this.tryHold(held)) return null;
     const allowance = this.#pieces ??= new RatioAllowance(limits.inflateRatio);
     const content = new ContentDecoder(codings, inflaters, limits, this.#budget, allowance);
     const open = this.#pieceDecoders;

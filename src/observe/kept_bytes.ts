@@ -18,8 +18,13 @@ export class KeptBytes {
 
   constructor(
     private readonly budget: BytesBudget,
-    private readonly bytesMax: number,
+    private bytesMax: number,
   ) {}
+
+  /** At most so many octets are kept. */
+  get limit(): number {
+    return this.bytesMax;
+  }
 
   /** What is kept, valid until the next call. */
   get view(): Uint8Array {
@@ -33,6 +38,20 @@ export class KeptBytes {
     if (!this.budget.hold(size - this.#reserved)) return false;
     this.#reserved = size;
     return true;
+  }
+
+  /** As `reserve`; where there is no room, no more is kept than there was room for. */
+  reserveWhatFits(bytes: number, tryHold: ObserverContext["tryHold"]): void {
+    const size = this.#sizeFor(bytes);
+    // By the same steps as if it had come in the smallest pieces.
+    while (this.#reserved < size) {
+      const next = this.#sizeFor(this.#reserved + 1);
+      if (!tryHold(next - this.#reserved)) {
+        this.bytesMax = this.#reserved;
+        return;
+      }
+      this.#reserved = next;
+    }
   }
 
   keep(part: Uint8Array): void {

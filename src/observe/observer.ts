@@ -59,10 +59,12 @@ export interface ObserverContext {
   emit(kind: EventKind, attributes: Attributes, protocol?: Protocol): void;
   /** Takes so many octets of the flow's budget. False: there is no room, and the observer is stopped. */
   hold(bytes: number): boolean;
+  /** The same for what the observer can do without: without room nothing happens to it. */
+  tryHold(bytes: number): boolean;
   release(bytes: number): void;
   /**
    * A decoder for codings that `readCodings` knows, paid for from the flow's budget until it is closed. Null: there
-   * is no room, and the observer is stopped. One that is stopped has its decoders closed.
+   * is no room for it. An observer that is stopped has its decoders closed.
    */
   openDecoder(codings: readonly string[]): PieceDecoder | null;
   /** Something at this stage makes no sense: it is recorded as `decoder_failed`, and the observer goes on. */

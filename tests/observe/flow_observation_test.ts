@@ -177,14 +177,17 @@ Deno.test("FlowObservation: a message with nothing to look into costs nothing", 
   assertEquals([opened, observation.heldBytes], [null, 0]);
 });
 
-Deno.test("FlowObservation: a decoder of a piece is paid for until it is closed, and closed where the observer stops", () => {
+Deno.test("FlowObservation: a decoder of a piece is paid for until it is closed, and closed where the observer stops; without room there is none", () => {
   const compressed = new Uint8Array(zlib.gzipSync(encoder.encode("hello")));
   const opened: number[] = [];
   const definition = observer((context) => ({
     content: (bytes) => {
       for (let count = 0; count < 3; count++) {
         const decoder = context.openDecoder(["gzip"]);
-        if (decoder === null) return;
+        if (decoder === null) {
+          context.hold(decoderBufferBytes);
+          return;
+        }
         decoder.push(bytes, (decoded) => opened.push(decoded.length));
         if (count > 0) continue;
         decoder.close();

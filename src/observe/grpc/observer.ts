@@ -138,7 +138,8 @@ class GrpcObserver implements MessageObserver, EnvelopeHandler {
   }
 
   part(bytes: Uint8Array): boolean {
-    return this.#payload!.part(bytes);
+    this.#payload!.part(bytes);
+    return true;
   }
 
   whole(): boolean {

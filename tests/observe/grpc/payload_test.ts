@@ -21,15 +21,14 @@ function payload(
   { coded, codings = ["gzip"], size = coded.length, bytesMax = 100, cut = false, ...rest }: Tried,
 ) {
   let result: unknown = null;
-  let stopped = false;
   const open = (context: ObserverContext) => {
     const payload = new Payload(context, bytesMax, cut ? coded.length + 1 : coded.length, codings);
     let came = 0;
     return {
       content(bytes: Uint8Array) {
         came += bytes.length;
-        stopped ||= !payload.part(bytes);
-        if (stopped || came < coded.length) return;
+        payload.part(bytes);
+        if (came < coded.length) return;
         payload.finish(
           cut,
           ({ data, ...said }) => result = { ...said, data: new TextDecoder().decode(data) },
@@ -49,7 +48,7 @@ function payload(
     limits: rest.decoderBufferBytes === undefined ? {} : { decoderBufferBytes: rest.decoderBufferBytes },
   });
   assertEquals(heldBytes, 0, "all is given back");
-  return stopped ? "stopped" : result;
+  return result;
 }
 
 const hello = encoder.encode("hello hello hello");
@@ -101,14 +100,40 @@ Deno.test("Payload keeps a message that is not in its encoding as it came, and f
   assertEquals([cut.error, cut.decodedBytes], [null, null]);
 });
 
-Deno.test("Payload stops where the flow has no room, for what came or for the decoder, in any cut", () => {
-  const long = new Uint8Array(1000);
+Deno.test("Payload keeps what the flow has room for, and counts the rest, in any cut", () => {
+  const long = new Uint8Array(1000).fill(0x61);
+  const kept = (size: number, decoderBufferBytes: number) => {
+    const result = payload({ coded: long, codings: null, size, bytesMax: 1000, decoderBufferBytes });
+    const { data, bytes, dataBytes } = result as { data: string; bytes: number; dataBytes: number };
+    return [data.length, bytes, dataBytes];
+  };
   for (const size of [1, 300, 1000]) {
-    const few = { coded: long, codings: null, size, bytesMax: 1000 };
-    assertEquals(payload({ ...few, decoderBufferBytes: 999 }), "stopped");
-    assertEquals(typeof payload({ ...few, decoderBufferBytes: 1000 }), "object");
+    assertEquals(kept(size, 1000), [1000, 1000, 1000]);
+    assertEquals(kept(size, 999), [512, 1000, 1000]);
+    assertEquals(kept(size, 255), [0, 1000, 1000]);
   }
+});
+
+Deno.test("Payload keeps a message as it came where the flow has no room for a decoder, and says so", () => {
+  const coded = gzip(hello);
   for (const size of [1, 37]) {
-    assertEquals(payload({ coded: gzip(hello), size, decoderBufferBytes: 10_000 }), "stopped");
+    const { data, bytes, error } = payload({ coded, size, decoderBufferBytes: 10_000 }) as Record<
+      string,
+      unknown
+    >;
+    assertEquals([bytes, (data as string).length > 0], [coded.length, true]);
+    assertEquals(error, "the flow's budget has no room for a decoder (limits.decoder_buffer_bytes)");
+  }
+});
+
+Deno.test("Payload keeps the same of a compressed message in a narrow budget, however it is cut", () => {
+  const content = encoder.encode(
+    Array.from({ length: 400 }, (_, index) => `${index * 7919 % 1009}`).join(" "),
+  );
+  const coded = gzip(content);
+  for (const decoderBufferBytes of [57_000, 58_000, 59_000, 60_000]) {
+    const tried = { coded, bytesMax: 10_000, decoderBufferBytes };
+    const whole = payload(tried);
+    for (const size of [1, 100, 700, 1024]) assertEquals(payload({ ...tried, size }), whole, `in ${size}`);
   }
 });
