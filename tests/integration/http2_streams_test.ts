@@ -270,7 +270,7 @@ Deno.test("GOAWAY passes, streams that it leaves run to their end, and the rest 
     server.socket.end();
     const closed = await proxy.closed(1);
     assertEquals([closed.attributes.reason_code, closed.attributes.reason_detail], ["complete", undefined]);
-    assertEquals(outcomes(proxy), [["h2:1", "complete"], ["h2:3", "reset"]]);
+    assertEquals(outcomes(proxy), [["h2:3", "reset"], ["h2:1", "complete"]]);
   }));
 
 Deno.test("a stop of the proxy says GOAWAY to both, and what is under way finishes", () =>
