@@ -18,6 +18,7 @@ export const CHECKERS = {
   bytes_delivered,
   right_answers,
   bodies_observed,
+  messages_observed,
   http2_conserved,
   http2_observed,
   policy_kept,
@@ -127,6 +128,39 @@ function right_answers(world: SimWorld, report: (detail: string) => void): void 
     const reason = reasonOf(flow);
     if (!(plan.reasons as readonly unknown[]).includes(reason)) {
       report(`flow ${id} (${plan.name}): ended as ${reason}, expected ${plan.reasons.join(" or ")}`);
+    }
+  }
+}
+
+/** The messages of a WebSocket in the log are those that were sent, in their order, and all of them if nothing disturbs it. */
+function messages_observed(world: SimWorld, report: (detail: string) => void): void {
+  for (const { id, plan, events, isSound } of world.flows) {
+    if (plan.webSocket === undefined) continue;
+    for (const by of ["client", "server"] as const) {
+      const direction = by === "client" ? "request" : "response";
+      const planned = plan.webSocket[by];
+      const told = events.filter(({ kind, attributes }) =>
+        kind === "ws_message" && attributes["direction"] === direction
+      );
+      for (const [index, { attributes }] of told.entries()) {
+        const content = planned[index];
+        const whole = attributes["complete"] !== false;
+        const data = dataOf(attributes);
+        const bytes = attributes["bytes"] as number;
+        if (content === undefined) {
+          // Octets that are no frames may look like one.
+          if (whole && !plan.name.startsWith("garbled")) {
+            report(`flow ${id} (${plan.name}): the ${by} has a message ${index} that nobody sent`);
+          }
+        } else {
+          const right = (whole ? bytes === content.length : bytes <= content.length) &&
+            data.every((octet, at) => octet === content[at]);
+          if (!right) report(`flow ${id} (${plan.name}): message ${index} of the ${by} is not what was sent`);
+        }
+      }
+      if (isSound && told.length < planned.length) {
+        report(`flow ${id} (${plan.name}): the ${by} has ${told.length} messages of ${planned.length}`);
+      }
     }
   }
 }

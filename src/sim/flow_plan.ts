@@ -7,6 +7,7 @@ import { answers, type Farewell, playClient, says, ServerPart, type Turn } from 
 import { clientHello, type HelloOptions } from "./hello.ts";
 import type { Http2Plan } from "./http2_plan.ts";
 import { type ExchangePlan } from "./messages.ts";
+import type { WebSocketPlan } from "./websocket_workloads.ts";
 import type { Random } from "./random.ts";
 import { Deviation, type Peer, type Script } from "./script.ts";
 import { tlsLine } from "./tls.ts";
@@ -28,6 +29,8 @@ export interface FlowPlan {
   readonly dependsOnTime?: true;
   /** The exchanges that are answered by a server, by target. */
   readonly exchanges: readonly ExchangePlan[];
+  /** What the messages of the WebSocket hold that the flow becomes. */
+  readonly webSocket?: WebSocketPlan;
   /** What is on the streams of an HTTP/2 connection; null for none that is played to its end. */
   readonly http2?: Http2Plan | null;
 }

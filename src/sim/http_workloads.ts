@@ -29,7 +29,7 @@ import { unlessClosed } from "./script.ts";
 
 const NOTHING = new Uint8Array(0);
 type Transport = "tls" | "clear" | "forward";
-const TRANSPORTS: readonly Transport[] = ["tls", "clear", "forward"];
+export const TRANSPORTS: readonly Transport[] = ["tls", "clear", "forward"];
 
 /** Any exchanges in a row, pipelined now and then, to several servers where the transport allows it. */
 export function exchanges(planner: Planner): FlowPlan {
@@ -447,7 +447,7 @@ interface HttpFlow {
   readonly actions?: readonly (readonly [string, Action])[];
 }
 
-function httpFlow(planner: Planner, places: Places, flow: HttpFlow): FlowPlan {
+export function httpFlow(planner: Planner, places: Places, flow: HttpFlow): FlowPlan {
   const { random } = planner;
   const { transport } = places;
   const clientTurns = flow.clientTurns ?? flow.turns;
@@ -472,7 +472,7 @@ function httpFlow(planner: Planner, places: Places, flow: HttpFlow): FlowPlan {
 }
 
 /** Where the requests of one flow go. */
-class Places {
+export class Places {
   readonly hosts: readonly string[];
   readonly authorities: readonly string[];
   readonly #random: Random;

@@ -29,12 +29,14 @@ import {
   upgrade,
 } from "./http_workloads.ts";
 
+import { webSocket } from "./websocket_workloads.ts";
 import { reverseExchanges, reverseRefusals } from "./reverse_workloads.ts";
 
 export const WORKLOADS = {
   exchanges,
   pipelined_crowd: pipelinedCrowd,
   upgrade,
+  web_socket: webSocket,
   said_at_once: saidAtOnce,
   bad_request: badRequest,
   bad_request_body: badRequestBody,

@@ -69,6 +69,15 @@ export const CANARIES: { readonly [habit: string]: Canary } = {
       }
     },
   })),
+  "tells a WebSocket message for another": spoiling("messages_observed", (effects) => ({
+    record: (event) => {
+      if (event.kind !== "ws_message") effects.record(event);
+      else {
+        const bytes = Number(event.attributes["bytes"]) + 1;
+        effects.record({ ...event, attributes: { ...event.attributes, bytes } });
+      }
+    },
+  })),
   "loses the last frame that the client sends": spoiling("http2_conserved", (effects) => ({
     send: (side, data) => {
       if (side === "client" || !endsInGoaway(data)) effects.send(side, data);
