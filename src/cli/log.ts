@@ -8,6 +8,7 @@ import { visible } from "../log/visible.ts";
 import { nearest } from "../runtime/config/suggest.ts";
 import { explainFault } from "../runtime/sinks/sink.ts";
 import type { CommandOutput, LogSubcommand } from "./log/command.ts";
+import { CURL } from "./log/curl.ts";
 import { SHOW } from "./log/show.ts";
 import { VERIFY } from "./log/verify.ts";
 import { has, parseArguments } from "./options.ts";
@@ -46,7 +47,7 @@ export async function logCommand(args: string[], io: CommandOutput): Promise<num
   }
 }
 
-const COMMANDS: Readonly<Record<string, LogSubcommand>> = { show: SHOW, verify: VERIFY };
+const COMMANDS: Readonly<Record<string, LogSubcommand>> = { show: SHOW, verify: VERIFY, curl: CURL };
 
 const names = Object.keys(COMMANDS).join(", ").replace(/, (?=[a-z]+$)/, " and ");
 
