@@ -88,9 +88,9 @@ export class Direction {
     this.#sendWaiting();
   }
 
-  /** Lets the proxy speak to a receiver that has not heard of any peer yet. */
+  /** Lets out what waits for a receiver that has not heard of any peer and will not: SETTINGS are the proxy's own. */
   greet(): void {
-    if (!this.#greeted) this.forwardSettings(encodeSettings([]));
+    if (!this.#greeted && this.#waiting.length > 0) this.forwardSettings(encodeSettings([]));
   }
 
   forwardPiece(piece: FramePiece): void {

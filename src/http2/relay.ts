@@ -911,8 +911,6 @@ export class Http2Relay {
   #goaway(code: ErrorCodeName, debugText: string): void {
     const { client, server } = this.#directions;
     const { numbers } = this.#streams;
-    // A client hears of an error from the proxy, where no server has spoken yet.
-    server.greet();
     server.add(encodeGoaway(numbers.highestOf("client"), code, debugText));
     client.add(encodeGoaway(numbers.highestOf("server"), code, debugText));
   }
@@ -970,6 +968,8 @@ export class Http2Relay {
   #finish(reason: CloseReason, detail?: string): void {
     if (this.#finished) return;
     this.#finished = true;
+    // A client that has heard of no server yet hears of the end from the proxy as one.
+    this.#directions.server.greet();
     this.#flush();
     this.#host.finish(reason, detail);
   }

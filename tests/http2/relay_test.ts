@@ -6,6 +6,7 @@ import type { Side } from "../../src/core/side.ts";
 import { FrameReader } from "../../src/http2/frame_reader.ts";
 import {
   encodeData,
+  encodeGoaway,
   encodeHeaders,
   encodeRstStream,
   encodeSettings,
@@ -18,7 +19,7 @@ import { encodeFieldBlock } from "../../src/http2/hpack_encoder.ts";
 import { Http2Relay } from "../../src/http2/relay.ts";
 import { FLOODS, LIMITS } from "./limits.ts";
 
-type Step = readonly [Side, Uint8Array | "ended" | "failed"];
+type Step = readonly [Side, Uint8Array | "ended" | "failed" | "drain"];
 
 function join(...parts: Uint8Array[]): Uint8Array {
   const joined = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
@@ -78,6 +79,7 @@ function run(steps: readonly Step[]) {
     if (finished !== null) break;
     if (what === "ended") relay.ended(side, 0);
     else if (what === "failed") relay.failed(side, { kind: "reset", code: "ECONNRESET", detail: "gone" }, 0);
+    else if (what === "drain") relay.drain(0);
     else relay.received(side, what, 0);
   }
   return { toServer: join(...sent.server), toClient: join(...sent.client), events, finished };
@@ -321,4 +323,19 @@ Deno.test("a client that leaves once it has all that was promised has its exchan
     const failed = run([...opening, ["client", "failed"]]);
     assertEquals([outcomes(failed.events), failed.finished], [[["h2:1", outcome]], "client_reset"]);
   }
+});
+
+Deno.test("GOAWAY for a stop waits for the server's SETTINGS, and has the proxy's own before it where they never come", () => {
+  const opening = join(CLIENT_PREFACE, encodeSettings([]), request(1));
+  const late = run([["client", opening], ["client", "drain"], [
+    "server",
+    join(encodeSettings([]), response(1, 204, true)),
+  ]]);
+  assertEquals(
+    late.toClient,
+    join(encodeSettings([]), encodeGoaway(1, "NO_ERROR"), response(1, 204, true)),
+  );
+  assertEquals(late.finished, "shutdown");
+  const never = run([["client", join(CLIENT_PREFACE, encodeSettings([]))], ["client", "drain"]]);
+  assertEquals(never.toClient, join(encodeSettings([]), encodeGoaway(0, "NO_ERROR")));
 });
