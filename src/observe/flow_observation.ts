@@ -3,7 +3,7 @@
  * knows the message), hands out the flow's budget, and sees to it that whatever an observer does the relay
  * and the rest of the log do not change.
  */
-import type { Attributes, AttributeValue, EventKind, FlowEvent, Protocol } from "../core/event.ts";
+import type { Attributes, EventKind, FlowEvent, Protocol } from "../core/event.ts";
 import type { Instant } from "../core/instant.ts";
 import { type Field, listElements } from "../http/fields.ts";
 import { fieldValues, mediaTypeOf } from "../http/media_type.ts";
@@ -29,6 +29,7 @@ import type {
   StreamObserverDefinition,
 } from "./observer.ts";
 import { ObservedStream } from "./observed_stream.ts";
+import { withInOrder } from "./ordered.ts";
 import { SilenceClock, type SilenceTimer } from "./silence_clock.ts";
 
 /** What is the same for all flows. */
@@ -308,7 +309,7 @@ class ObservedMessage implements MessageObservation, ObserverContext {
       kind,
       protocol,
       streamKey,
-      attributes: inOrder(attributes, direction, exchangeId),
+      attributes: withInOrder(attributes, [["direction", direction], ["exchange_id", exchangeId]]),
     });
   }
 
@@ -391,24 +392,4 @@ class ObservedMessage implements MessageObservation, ObserverContext {
   #stopped(observer: string, reason: string): void {
     this.emit("observer_stopped", { observer, reason });
   }
-}
-
-/** The attributes with those that all have, in the order in which the log writes them: sorting them costs more. */
-function inOrder(attributes: Attributes, direction: string, exchangeId: number): Attributes {
-  const all: Record<string, AttributeValue> = {};
-  let [directionDone, exchangeDone] = [false, false];
-  for (const name in attributes) {
-    if (!directionDone && name > "direction") {
-      all["direction"] = direction;
-      directionDone = true;
-    }
-    if (!exchangeDone && name > "exchange_id") {
-      all["exchange_id"] = exchangeId;
-      exchangeDone = true;
-    }
-    all[name] = attributes[name]!;
-  }
-  if (!directionDone) all["direction"] = direction;
-  if (!exchangeDone) all["exchange_id"] = exchangeId;
-  return all;
 }

@@ -13,6 +13,7 @@ import type {
   StreamObserver,
   StreamObserverDefinition,
 } from "./observer.ts";
+import { withInOrder } from "./ordered.ts";
 import type { SilenceClock } from "./silence_clock.ts";
 
 export interface ObservedStreamOptions {
@@ -119,7 +120,7 @@ export class ObservedStream implements StreamObservation, StreamContext {
       kind,
       protocol: definition.protocol,
       streamKey: head.streamKey,
-      attributes: { ...attributes, exchange_id: head.exchangeId },
+      attributes: withInOrder(attributes, [["exchange_id", head.exchangeId]]),
     });
   }
 

@@ -182,9 +182,9 @@ class WebSocketObserver implements StreamObserver {
     this.#context.emit("ws_control", {
       bytes: payload.length,
       ...(code === null ? payloadAttributes(payload) : { code }),
-      ...reason,
       direction: DIRECTIONS[side],
       opcode,
+      ...reason,
       ...(violation === null ? {} : { violation }),
     });
     this.#turns.control(side);
