@@ -101,12 +101,26 @@ export interface Question {
    * CONNECT, and in those about the requests of its flow.
    */
   readonly sni: string | null;
+  /** What the ClientHello of the flow said; absent before there is one, and where there is none. */
+  readonly hello?: HelloFacts;
+}
+
+/** What policy may go by in a ClientHello. */
+export interface HelloFacts {
+  readonly sni: string | null;
+  /** Protocol names, in the client's order. */
+  readonly alpn: readonly string[];
+  readonly ja4: string;
+  /** What the CONNECT named, whatever the name in the hello. */
+  readonly connectHost: string;
 }
 
 export interface Decision {
   readonly action: Action;
   readonly reason: DecisionReason;
   readonly ruleId: string | null;
+  /** Made by a rule about ClientHellos, and so in full knowledge of this one: it holds whatever was decided before. */
+  readonly onHello?: true;
   /** What holds for an intercepted connection in place of the settings. */
   readonly override?: HostOverride;
   /** With the reason `http3`: what would have been decided, which holds where HTTP/3 is not passed through. */

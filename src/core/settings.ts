@@ -11,6 +11,10 @@ export interface PolicyRule {
   /** Globs on the path of a request, without its query. With these or `methods` a rule speaks of requests alone. */
   readonly paths?: readonly string[];
   readonly methods?: readonly string[];
+  /** With one of these a rule speaks of ClientHellos: patterns for the server name, fingerprints, protocols offered. */
+  readonly sni?: readonly string[];
+  readonly ja4?: readonly string[];
+  readonly alpn?: readonly string[];
   readonly action: Action;
 }
 

@@ -105,6 +105,7 @@ const ATTRIBUTE_RULES: Readonly<Record<EventKind, Readonly<Record<string, Rule>>
   connect_decision: {
     action: oneOf(["intercept", "tunnel", "block"]),
     authority: optional(text),
+    ja4: optional(text),
     reason: oneOf(DECISION_REASONS),
     rule_id: optional(text),
     override_id: optional(text),
@@ -116,6 +117,11 @@ const ATTRIBUTE_RULES: Readonly<Record<EventKind, Readonly<Record<string, Rule>>
   },
   tls_client_hello: {
     alpn: texts,
+    cipher_suites: optional(texts),
+    connect_host: optional(text),
+    ech_offered: optional(flag),
+    groups: optional(texts),
+    key_shares: optional(texts),
     ja3: text,
     ja4: text,
     pq_offered: flag,

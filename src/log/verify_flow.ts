@@ -149,12 +149,15 @@ export class FlowChecker {
     if (this.#toPassThrough && action !== "tunnel") {
       return fault("decision", `a decision about HTTP/3 is ${action}, not tunnel`);
     }
+    const onHello = Object.hasOwn(attributes, "ja4");
     // That a client offers HTTP/3 may show in its ClientHello.
-    if (Object.hasOwn(attributes, "sni") || (this.#toPassThrough && this.#clientHello)) {
+    if (onHello || Object.hasOwn(attributes, "sni") || (this.#toPassThrough && this.#clientHello)) {
       if (!this.#clientHello) {
         return fault("decision", "a decision for a server name comes before any ClientHello");
       }
       this.#clientHello = false;
+      // A rule about hellos may also have a tunnel intercepted.
+      if (onHello && action === "intercept") this.#action = action;
     } else {
       if (!this.#decisionPending) return fault("decision", "a decision that no connect_received asked for");
       this.#decisionPending = false;
@@ -192,7 +195,9 @@ export class FlowChecker {
 
   #tls(kind: EventKind): Fault | null {
     if (this.#decisionPending) return decisionMissing(kind);
-    if (this.#action !== "intercept" && !(this.#reverse && this.#action === "block")) {
+    // A tunnel is looked into no further than its first message.
+    const inTunnel = this.#action === "tunnel" && kind === "tls_client_hello";
+    if (this.#action !== "intercept" && !inTunnel && !(this.#reverse && this.#action === "block")) {
       return fault(
         "decision",
         `${kind} in a flow whose decision is ${this.#action ?? "missing"}, not intercept`,

@@ -4,14 +4,16 @@
  * ClientHello is about two hosts, and a pattern speaks of it when it matches either: that is how
  * `*.example.com` reaches a client that connects to an address.
  *
- * A rule with paths or methods speaks of requests alone: a CONNECT has neither, so it is not matched by it.
+ * A rule with paths or methods speaks of requests alone: a CONNECT has neither, so it is not matched by it. One
+ * about ClientHellos is matched once there is one, by the host of the CONNECT or the name in the hello.
  *
  * Compiled once, because it is asked for every flow and, where a rule names paths or methods, for every
  * request: hosts and suffixes are looked up by hash, networks by hash for each prefix length in use; only
  * globs with a `*` elsewhere are tried one after the other, and the paths of rules whose host matches.
  */
-import type { Decision, Question } from "../core/session.ts";
+import type { Decision, HelloFacts, Question } from "../core/session.ts";
 import type { PolicyRule, Settings } from "../core/settings.ts";
+import { helloFault, HelloFilter } from "./hello.ts";
 import { type Subject, subjectOf } from "./host.ts";
 import { comparablePath, matchesPath, methodFault, parsePathGlob, pathFault, type PathGlob } from "./path.ts";
 import { matchesHost, NAME_LENGTH_MAX, networkBits, parsePattern, type Pattern } from "./pattern.ts";
@@ -24,12 +26,15 @@ export type CompiledPolicy =
     readonly policy: Policy;
     /** A rule names paths or methods, so that single requests have to be asked about. */
     readonly decidesRequests: boolean;
+    /** A rule is about ClientHellos, so that they have to be asked about. */
+    readonly decidesHellos: boolean;
   }
   | { readonly type: "error"; readonly detail: string };
 
 /** An error names the key and the pattern: `policy.rules[2].hosts[0] (rule "corp"): …`. */
 export function compilePolicy(settings: Settings["policy"]): CompiledPolicy {
   const index = new PatternIndex();
+  const helloIndex = new PatternIndex();
   const decisions: Decision[] = [];
   const ids = new Set<string>();
   for (const [at, rule] of settings.rules.entries()) {
@@ -37,18 +42,21 @@ export function compilePolicy(settings: Settings["policy"]): CompiledPolicy {
     const detail = ruleFault(rule, ids);
     if (detail !== null) return { type: "error", detail: `${where}: ${detail}` };
     ids.add(rule.id);
-    const fault = index.addAll(
+    const hello = HelloFilter.of(rule);
+    const fault = (hello === null ? index : helloIndex).addAll(
       rule.hosts,
       {
         rank: decisions.length,
         ports: rule.ports === undefined ? null : new Set(rule.ports),
         requests: requestFilter(rule),
+        hello,
       },
       `${where}.hosts`,
       ` (rule "${rule.id}")`,
     );
     if (fault !== null) return { type: "error", detail: fault };
-    decisions.push(Object.freeze({ action: rule.action, reason: "rule", ruleId: rule.id }));
+    const decision: Decision = { action: rule.action, reason: "rule", ruleId: rule.id };
+    decisions.push(Object.freeze(hello === null ? decision : { ...decision, onHello: true }));
   }
   const blockFault = index.addAll(settings.blockHosts, listEntry(decisions.length), "policy.block_hosts", "");
   if (blockFault !== null) return { type: "error", detail: blockFault };
@@ -67,14 +75,23 @@ export function compilePolicy(settings: Settings["policy"]): CompiledPolicy {
     decidesRequests: settings.rules.some(({ paths, methods }) =>
       paths !== undefined || methods !== undefined
     ),
+    decidesHellos: settings.rules.some((rule) => HelloFilter.of(rule) !== null),
     policy: (question) => {
-      const { authority: { host, port }, sni } = question;
+      const { authority: { host, port }, sni, hello } = question;
       const asked = new Asked(port, question);
-      const rank = index.firstMatch(host, asked);
-      return decisions[sni === null ? rank : Math.min(rank, index.firstMatch(sni, asked))] ?? fallback;
+      let rank = index.firstMatch(host, asked);
+      if (sni !== null) rank = Math.min(rank, index.firstMatch(sni, asked));
+      if (hello !== undefined) {
+        for (const name of new Set([host, sni ?? host, hello.connectHost])) {
+          rank = Math.min(rank, helloIndex.firstMatch(name, asked));
+        }
+      }
+      return decisions[rank] ?? fallback;
     },
   };
 }
+
+export const HELLO_CONDITIONS = ["sni", "ja4", "alpn"] as const;
 
 function ruleFault(rule: PolicyRule, ids: ReadonlySet<string>): string | null {
   if (rule.id === "") return "the id is empty; give each rule a name of its own, it appears in the event log";
@@ -82,7 +99,7 @@ function ruleFault(rule: PolicyRule, ids: ReadonlySet<string>): string | null {
   if (rule.hosts.length === 0) {
     return `rule "${rule.id}" has no hosts and would never match; write ["*"] for all`;
   }
-  for (const name of ["ports", "paths", "methods"] as const) {
+  for (const name of ["ports", "paths", "methods", ...HELLO_CONDITIONS] as const) {
     if (rule[name]?.length !== 0) continue;
     return `rule "${rule.id}" has an empty list of ${name} and would never match; leave ${name} out for all`;
   }
@@ -94,6 +111,14 @@ function ruleFault(rule: PolicyRule, ids: ReadonlySet<string>): string | null {
     const fault = methodFault(method);
     if (fault !== null) {
       return `rule "${rule.id}" has the method ${JSON.stringify(method)}; allowed: ${fault}`;
+    }
+  }
+  for (const name of HELLO_CONDITIONS) {
+    for (const text of rule[name] ?? []) {
+      const fault = helloFault(name, text);
+      if (fault !== null) {
+        return `rule "${rule.id}" has the ${name} ${JSON.stringify(text)}; allowed: ${fault}`;
+      }
     }
   }
   for (const port of rule.ports ?? []) {
@@ -127,6 +152,10 @@ function requestFilter({ paths, methods }: PolicyRule): RequestFilter | null {
 class Asked {
   #path: string | null = null;
 
+  get hello(): HelloFacts | undefined {
+    return this.question.hello;
+  }
+
   constructor(readonly port: number, private readonly question: Question) {}
 
   isAmong({ methods, paths }: RequestFilter): boolean {
@@ -144,10 +173,11 @@ interface Conditions {
   readonly ports: ReadonlySet<number> | null;
   /** Null: CONNECT and every request. */
   readonly requests: RequestFilter | null;
+  readonly hello: HelloFilter | null;
 }
 
 function listEntry(rank: number): Conditions {
-  return { rank, ports: null, requests: null };
+  return { rank, ports: null, requests: null, hello: null };
 }
 
 /** One pattern in its place. */
@@ -251,8 +281,9 @@ function firstFor(asked: Asked, entries: readonly Entry[] | undefined, known: nu
   return known;
 }
 
-function applies({ pattern, ports, requests }: Entry, asked: Asked): boolean {
+function applies({ pattern, ports, requests, hello }: Entry, asked: Asked): boolean {
   return (pattern.port === null || pattern.port === asked.port) &&
     (ports === null || ports.has(asked.port)) &&
-    (requests === null || asked.isAmong(requests));
+    (requests === null || asked.isAmong(requests)) &&
+    (hello === null || (asked.hello !== undefined && hello.matches(asked.hello)));
 }

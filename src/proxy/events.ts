@@ -5,6 +5,7 @@ import type { Decision, Secured } from "../core/session.ts";
 import type { Side } from "../core/side.ts";
 import type { Http3Passthrough } from "./http3.ts";
 import type { ClientHello } from "../tls/client_hello.ts";
+import { groupName, hexCode } from "../tls/named_groups.ts";
 
 export function connectReceivedEvent(authority: string, method: string): FlowEvent {
   return {
@@ -27,13 +28,15 @@ export function connectParseFailedEvent(code: string, detail: string): FlowEvent
 export interface DecisionFacts {
   /** Where the decision was made anew for the name in the ClientHello. */
   readonly sni?: string | null;
+  /** Where a rule about ClientHellos made the decision: the fingerprint it was made for. */
+  readonly ja4?: string | null;
   /** The override that is in force from here on. */
   readonly overrideId?: string | undefined;
 }
 
 export function connectDecisionEvent(
   decision: Decision,
-  { sni = null, overrideId }: DecisionFacts = {},
+  { sni = null, ja4 = null, overrideId }: DecisionFacts = {},
 ): FlowEvent {
   return {
     kind: "connect_decision",
@@ -41,6 +44,7 @@ export function connectDecisionEvent(
     streamKey: "flow",
     attributes: {
       action: decision.action,
+      ...(ja4 === null ? {} : { ja4 }),
       ...(overrideId === undefined ? {} : { override_id: overrideId }),
       reason: decision.reason,
       ...(decision.ruleId === null ? {} : { rule_id: decision.ruleId }),
@@ -77,19 +81,30 @@ export function requestDecisionEvent(
   };
 }
 
-export function clientHelloEvent(
-  hello: ClientHello,
-  fingerprints: { ja3: string; ja4: string },
-  tunnelledBecause: string | null,
-): FlowEvent {
+export interface HelloFacts {
+  readonly ja3: string;
+  readonly ja4: string;
+  /** Why the offers cannot be served, where they cannot. */
+  readonly tunnelledBecause: string | null;
+  /** What the CONNECT named, where the hello names something else. */
+  readonly connectHost: string | null;
+}
+
+export function clientHelloEvent(hello: ClientHello, facts: HelloFacts): FlowEvent {
+  const { ja3, ja4, tunnelledBecause, connectHost } = facts;
   return {
     kind: "tls_client_hello",
     protocol: "tls",
     streamKey: "flow",
     attributes: {
       alpn: hello.alpn,
-      ja3: fingerprints.ja3,
-      ja4: fingerprints.ja4,
+      cipher_suites: hello.cipherSuites.map(hexCode),
+      ...(connectHost === null ? {} : { connect_host: connectHost }),
+      ech_offered: hello.echOffered,
+      groups: hello.groups.map(groupName),
+      ja3,
+      ja4,
+      key_shares: hello.keyShareGroups.map(groupName),
       pq_offered: hello.pqOffered,
       ...(hello.sni === null ? {} : { sni: hello.sni }),
       ...(tunnelledBecause === null ? {} : { tunnelled_because: tunnelledBecause }),

@@ -6,7 +6,7 @@
  */
 import { type Authority, formatAuthority } from "../core/authority.ts";
 import type { FlowContext, FlowEvent } from "../core/event.ts";
-import type { Decision, Question } from "../core/session.ts";
+import type { Decision, HelloFacts, Question } from "../core/session.ts";
 import type { RequestGate, Verdict } from "../http/request_gate.ts";
 import { parseHostValue } from "../http1/host.ts";
 import { blockedAnswer } from "./answers.ts";
@@ -19,6 +19,7 @@ export interface RequestPolicyOptions {
   /** What the flow was decided for: the target of the CONNECT, and the name in the ClientHello where it differs. */
   readonly target: Authority;
   readonly sni: string | null;
+  readonly hello: HelloFacts | null;
   /** What a request names means nothing: all that is accepted goes to one origin. */
   readonly reverse: boolean;
   /** Policy looks at every request. */
@@ -66,7 +67,7 @@ export class RequestPolicy implements RequestGate {
   }
 
   ask(stream: number, method: string, authority: string | null, path: string | null): Verdict | null {
-    const { asksAll, context, reverse, sni, decide } = this.#options;
+    const { asksAll, context, reverse, sni, hello, decide } = this.#options;
     const other = reverse || authority === null || authority === "" || authority === this.#agreeing
       ? null
       : this.#otherThanDecided(authority);
@@ -79,6 +80,7 @@ export class RequestPolicy implements RequestGate {
       method,
       path,
       sni,
+      ...(hello === null ? {} : { hello }),
     });
     if (decision !== null) return this.#verdict(asked, decision);
     this.#asked = asked;

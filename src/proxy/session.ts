@@ -8,7 +8,15 @@ import { type Authority, formatAuthority } from "../core/authority.ts";
 import type { CloseReason } from "../core/close_reason.ts";
 import type { FlowContext, FlowEvent, Protocol } from "../core/event.ts";
 import { addMilliseconds, type Instant } from "../core/instant.ts";
-import type { Decision, Effects, Secured, Session, Timer, TransportFault } from "../core/session.ts";
+import type {
+  Decision,
+  Effects,
+  HelloFacts,
+  Secured,
+  Session,
+  Timer,
+  TransportFault,
+} from "../core/session.ts";
 import type { HostOverride, TlsProfile } from "../core/settings.ts";
 import { opposite, type Side } from "../core/side.ts";
 import type { Answer } from "../http/answer.ts";
@@ -18,7 +26,7 @@ import { Http1Relay, type RelayHost } from "../http1/relay.ts";
 import { Http2Relay } from "../http2/relay.ts";
 import type { StreamObservation } from "../http/observation.ts";
 import { FlowObservation } from "../observe/flow_observation.ts";
-import type { ClientHello } from "../tls/client_hello.ts";
+import { type ClientHello, ClientHelloReader } from "../tls/client_hello.ts";
 import { normalizeTlsFailure } from "../tls/failure.ts";
 import { ja3, ja4 } from "../tls/fingerprint.ts";
 import { isHttp2Preface, isHttp2Settings } from "../tls/sniff.ts";
@@ -95,6 +103,10 @@ export class ProxySession implements Session {
   #requestPolicy: RequestPolicy | null = null;
   /** The name in the ClientHello, where it was decided anew for that. */
   #sni: string | null = null;
+  /** What the ClientHello said, once it is there. */
+  #hello: HelloFacts | null = null;
+  /** Reads beside the relay what a tunnel's client begins with, until that is known. */
+  #tunnelPeek: ClientHelloReader | null = null;
   #router: ForwardRouter | null = null;
 
   constructor(
@@ -147,6 +159,7 @@ export class ProxySession implements Session {
       case "tunnel":
         this.effects.send(opposite(side), data);
         this.#upgraded?.received(side, data);
+        if (side === "client") this.#peekInTunnel(data);
         return;
       case "http1":
       case "http2":
@@ -273,7 +286,7 @@ export class ProxySession implements Session {
       return;
     }
     this.effects.send("client", ESTABLISHED);
-    if (this.#decision!.action === "tunnel") {
+    if (this.#tunnelled && !this.config.decidesHellos) {
       this.effects.resume("client");
       this.#tunnel(this.#ahead.take("client"));
     } else this.#beginPeeking();
@@ -412,7 +425,9 @@ export class ProxySession implements Session {
         }
         return;
       case "peeking":
-        if (timer === "idle" || timer === "tls_handshake") {
+        if (timer !== "idle" && timer !== "tls_handshake") return;
+        if (this.#tunnelled) this.#tunnel(this.#first!.bytes, this.#releaseServer());
+        else {
           this.#close(
             timer === "idle" ? "idle_timeout" : "stage_timeout",
             "The client did not begin a protocol",
@@ -519,6 +534,7 @@ export class ProxySession implements Session {
       method: this.#method,
       path: null,
       sni,
+      ...(this.#hello === null ? {} : { hello: this.#hello }),
     });
     if (decision !== null) this.decided(this.#questionId, decision, this.#now);
   }
@@ -533,6 +549,7 @@ export class ProxySession implements Session {
       scheme,
       target,
       sni,
+      hello: this.#hello,
       reverse: this.config.reverse !== null,
       asksAll: this.config.decidesRequests,
       tunnelsOthers: sni === null && isIpAddress(target.host),
@@ -646,6 +663,11 @@ export class ProxySession implements Session {
       this.effects.arm("tls_handshake", addMilliseconds(this.#now, this.config.tlsHandshakeMs));
     }
     const beginning = first.push(data);
+    const mayBeHello = beginning.type === "hello" || (beginning.type === "more" && first.mayBeTls);
+    if (this.#tunnelled && !mayBeHello) {
+      this.#tunnel(first.bytes, this.#releaseServer());
+      return;
+    }
     if (beginning.type === "more") return;
     this.#first = null;
     this.effects.disarm("tls_handshake");
@@ -678,7 +700,7 @@ export class ProxySession implements Session {
   /** What was peeked at is neither a whole ClientHello nor a whole request: it is carried through. */
   #endedWhilePeeking(): void {
     const first = this.#first!;
-    if (this.config.reverse === null) this.#tunnel(first.bytes, this.#releaseServer());
+    if (this.config.reverse === null || this.#tunnelled) this.#tunnel(first.bytes, this.#releaseServer());
     else if (first.bytes.length === 0) this.#close("complete");
     else if (first.mayBeTls) this.#close("client_reset", "The client ended during TLS setup");
     else {
@@ -711,8 +733,9 @@ export class ProxySession implements Session {
   }
 
   #originOpened(origin: Origin): void {
-    const tunnelled = this.#decision!.action === "tunnel";
-    if (tunnelled || (this.#began === "opaque" && this.#handshakes === null)) {
+    const tunnelled = this.#tunnelled;
+    if (tunnelled && this.config.decidesHellos) this.#beginPeeking();
+    else if (tunnelled || (this.#began === "opaque" && this.#handshakes === null)) {
       if (!tunnelled) this.#tunnelNote ??= "neither TLS nor HTTP";
       this.effects.resume("client");
       this.#tunnel(this.#ahead.take("client"));
@@ -746,7 +769,7 @@ export class ProxySession implements Session {
     const peeked = this.#first?.bytes ?? NOTHING;
     const said = join(this.#ahead.take("server"), data);
     // A server of HTTP/2 need not wait for the client's preface, which still decides what this is.
-    const http2 = this.config.http2Enabled && isHttp2Preface(peeked) === "more"
+    const http2 = !this.#tunnelled && this.config.http2Enabled && isHttp2Preface(peeked) === "more"
       ? isHttp2Settings(said)
       : "no";
     if (http2 !== "no") {
@@ -776,54 +799,84 @@ export class ProxySession implements Session {
 
   #clientHello(hello: ClientHello, preread: Uint8Array): void {
     this.#protocol = "tls";
-    const fingerprints = { ja3: ja3(hello, this.config.md5), ja4: ja4(hello, this.config.sha256, "t") };
     const target = this.#target!;
     const origin = this.config.reverse;
     const handshakes = new Handshakes({ hello, preread, targetHost: target.host, origin });
     this.#handshakes = handshakes;
     const unserved = handshakes.settleOffers(this.#http2Enabled);
     const because = this.#refusal === null ? unserved : null;
-    this.#record(clientHelloEvent(hello, fingerprints, because));
+    this.#recordHello(hello, because);
     this.effects.pause("client");
+    if (hello.sni !== null && hello.sni !== target.host) this.#sni = hello.sni;
     // An origin in the clear has nothing that could take a ClientHello.
-    if (isHttp3(hello.alpn) && origin?.tls !== false) this.#hint = "client_hello";
+    if (isHttp3(hello.alpn) && origin?.tls !== false && !this.#tunnelled) this.#hint = "client_hello";
     if (this.#refusal !== null) this.#tellRefusal(this.#refusal);
-    else if (hello.sni !== null && hello.sni !== target.host) {
-      if (!this.#step("reconsidering")) return;
-      this.#sni = hello.sni;
-      this.#ask(hello.sni);
+    else if (this.#sni !== null || this.config.decidesHellos) {
+      if (this.#step("reconsidering")) this.#ask(this.#sni);
     } else if (this.#hint !== null && this.config.http3Passthrough) {
       this.#settle(settleHttp3(this.#decision!, this.#hint, true));
       this.#tunnelHello(OFFERS_HTTP3);
-    } else if (because !== null) this.#tunnelHello(because);
-    else this.#secureBoth();
+    } else this.#goOn(because);
+  }
+
+  #recordHello(hello: ClientHello, tunnelledBecause: string | null): void {
+    const { md5, sha256, reverse } = this.config;
+    const { host } = this.#target!;
+    this.#hello = { sni: hello.sni, alpn: hello.alpn, ja4: ja4(hello, sha256, "t"), connectHost: host };
+    // Behind a reverse listener nobody named a host before.
+    const connectHost = reverse !== null || hello.sni === null || hello.sni === host ? null : host;
+    const facts = { ja3: ja3(hello, md5), ja4: this.#hello.ja4, tunnelledBecause, connectHost };
+    this.#record(clientHelloEvent(hello, facts));
   }
 
   /**
-   * The decision for the name in the ClientHello. Where the CONNECT named a host, only a block is
-   * taken over: else a client could escape observation by naming a host that is let through.
+   * The decision in the knowledge of the ClientHello. One for another name in it is taken over only where it is a
+   * block, or where the CONNECT named an address: else a client could escape observation by naming a host that is
+   * let through. One that a rule about hellos made holds in any case.
    */
   #reconsidered(given: Decision): void {
-    const { sni } = this.#handshakes!.hello!;
+    const handshakes = this.#handshakes!;
+    const decision = given.prior ?? given;
+    const { action, onHello = false } = decision;
+    const sni = this.#sni;
+    const named = sni ?? this.#target!.host;
     // What a name says of TLS holds for the server that is verified for it.
     const { reverse, http3Passthrough } = this.config;
     const isAddress = isIpAddress(this.#target!.host);
-    const holds = given.action === "block" || (isAddress && reverse?.tls !== false);
+    const passesThrough = this.#hint !== null && http3Passthrough;
+    if (this.#tunnelled && action !== "block" && (!onHello || passesThrough || reverse !== null)) {
+      this.#tunnelHello();
+      return;
+    }
+    const holds = onHello || action === "block" || (isAddress && reverse?.tls !== false);
     const settled = settleHttp3(holds ? given : this.#decision!, this.#hint, http3Passthrough);
     if (settled.passthrough !== null) {
       this.#settle(settled, sni);
-      this.#tunnelHello(this.#hint === null ? `${sni} is tunnelled` : OFFERS_HTTP3);
+      this.#tunnelHello(this.#hint === null ? `${named} is tunnelled` : OFFERS_HTTP3);
       return;
     }
-    const decision = given.prior ?? given;
-    if (reverse === null) this.#override = decision.override ?? (isAddress ? this.#override : null);
-    this.#record(connectDecisionEvent(decision, { sni, overrideId: this.#override?.id }));
-    const because = this.#handshakes!.settleOffers(this.#http2Enabled);
-    if (decision.action === "block") this.#close("blocked", `${sni} is blocked`);
-    else if (decision.action === "tunnel" && isAddress && reverse?.tls !== false) {
-      this.#tunnelHello(`${sni} is tunnelled`);
-    } else if (because !== null) this.#tunnelHello(because);
+    if (onHello || action === "block" || sni !== null) {
+      if (reverse === null) {
+        this.#override = decision.override ?? (isAddress || sni === null ? this.#override : null);
+      }
+      const ja4 = onHello || sni === null ? this.#hello!.ja4 : null;
+      this.#record(connectDecisionEvent(decision, { sni, ja4, overrideId: this.#override?.id }));
+    }
+    if (onHello) this.#decision = decision;
+    const because = handshakes.settleOffers(this.#http2Enabled);
+    if (action === "block") this.#close("blocked", `${named} is blocked`);
+    else if (action === "tunnel" && (isAddress || onHello) && reverse?.tls !== false) {
+      this.#tunnelHello(onHello ? `rule ${decision.ruleId}` : `${named} is tunnelled`);
+    } else this.#goOn(because);
+  }
+
+  #goOn(unserved: string | null): void {
+    if (unserved !== null) this.#tunnelHello(unserved);
     else this.#secureBoth();
+  }
+
+  get #tunnelled(): boolean {
+    return this.#decision?.action === "tunnel";
   }
 
   get #http2Enabled(): boolean {
@@ -840,7 +893,7 @@ export class ProxySession implements Session {
     else this.#open();
   }
 
-  #tunnelHello(because: string): void {
+  #tunnelHello(because?: string): void {
     const { preread } = this.#handshakes!;
     this.#handshakes = null;
     this.#tunnelNote = because;
@@ -1039,7 +1092,20 @@ export class ProxySession implements Session {
     if (this.#ended.client) this.effects.end("server");
     if (this.#ended.server) this.effects.end("client");
     if (this.#upgraded !== null) this.#observeUpgraded(this.#upgraded, fromServer);
+    if (this.#upgraded === null && this.#hello === null) {
+      this.#tunnelPeek = new ClientHelloReader();
+      this.#peekInTunnel(fromClient);
+    }
     if (this.#ended.client && this.#ended.server) this.#close("complete", this.#tunnelNote);
+  }
+
+  /** What a client offers is on record whatever was decided; it has gone out before it is looked at. */
+  #peekInTunnel(data: Uint8Array): void {
+    if (this.#tunnelPeek === null || data.length === 0) return;
+    const read = this.#tunnelPeek.push(data);
+    if (read.type === "more") return;
+    this.#tunnelPeek = null;
+    if (read.type === "hello") this.#recordHello(read.hello, null);
   }
 
   #observeUpgraded(stream: StreamObservation, fromServer: Uint8Array): void {
@@ -1106,6 +1172,7 @@ export class ProxySession implements Session {
     this.#observation?.close();
     this.#observation = null;
     this.#upgraded = null;
+    this.#tunnelPeek = null;
     this.#router = null;
     this.#ahead.drop();
     this.#refuser = null;

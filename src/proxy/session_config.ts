@@ -31,6 +31,8 @@ export interface SessionConfig {
   readonly observe: ObserveConfig;
   /** Policy looks at single requests of intercepted connections, not only at where they go. */
   readonly decidesRequests: boolean;
+  /** Policy has rules about ClientHellos: it is asked again when there is one, and tunnels wait for theirs. */
+  readonly decidesHellos: boolean;
   readonly md5: (text: string) => string;
   readonly sha256: (text: string) => string;
 }
@@ -44,11 +46,10 @@ export interface SessionPlatform {
   readonly openSha256: OpenDigest;
 }
 
-/** `decidesRequests`: policy looks at each request. */
 export function sessionConfig(
   settings: Settings,
   platform: SessionPlatform,
-  decidesRequests = false,
+  asks: Partial<Pick<SessionConfig, "decidesRequests" | "decidesHellos">> = {},
 ): SessionConfig {
   const redactHeaders = new Set(settings.capture.redactHeaders.map((name) => name.toLowerCase()));
   return {
@@ -74,7 +75,8 @@ export function sessionConfig(
     tunnelIdleMs: settings.timeouts.tunnelIdleMs,
     tlsProfile: settings.tls.profile,
     upstreamSniMode: settings.tls.upstreamSniMode,
-    decidesRequests,
+    decidesRequests: asks.decidesRequests ?? false,
+    decidesHellos: asks.decidesHellos ?? false,
     observe: {
       observers: OBSERVERS,
       streamObservers: STREAM_OBSERVERS,

@@ -60,7 +60,11 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     openCertificateAuthority(settings),
     ServerTrust.load(settings.tls),
   ]);
-  const policy = options.policy === undefined ? compiled : { policy: options.policy, decidesRequests: true };
+  const policy = options.policy === undefined ? compiled : {
+    policy: options.policy,
+    decidesRequests: true,
+    decidesHellos: false,
+  };
   const proxy = new ProxyWorld(options, ca, trust, policy, overrides.override);
   await proxy.openLog();
   try {
@@ -118,7 +122,11 @@ class ProxyWorld implements World {
     private readonly options: ProxyOptions,
     private readonly ca: CertificateAuthority,
     trust: ServerTrust,
-    private readonly policy: { readonly policy: PolicyFunction; readonly decidesRequests: boolean },
+    private readonly policy: {
+      readonly policy: PolicyFunction;
+      readonly decidesRequests: boolean;
+      readonly decidesHellos: boolean;
+    },
     private readonly override: Overrides,
   ) {
     const { settings } = options;
@@ -128,7 +136,7 @@ class ProxyWorld implements World {
       sha256: (text) => createHash("sha256").update(text).digest("hex"),
       inflaters: INFLATERS,
       openSha256,
-    }, policy.decidesRequests);
+    }, policy);
     this.budget = new InFlightBudget(settings.limits.maxInFlightBytes);
     this.flowBufferBytes = settings.limits.flowBufferBytes;
     this.deadlines = new Deadlines(() => this.now(), {

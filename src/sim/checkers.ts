@@ -208,8 +208,8 @@ function policy_kept(world: SimWorld, report: (detail: string) => void): void {
       const host = authority.slice(0, authority.lastIndexOf(":"));
       const action = plan.actions.get(host);
       if (action === "block") report(`flow ${id} dialled ${authority}, which is blocked`);
-      if (action !== "tunnel" || !events.some(({ kind }) => kind.startsWith("tls_"))) continue;
-      report(`flow ${id} has TLS events, but ${authority} is tunnelled`);
+      if (action !== "tunnel" || !events.some(({ kind }) => kind.startsWith("tls_handshake"))) continue;
+      report(`flow ${id} has handshakes, but ${authority} is tunnelled`);
     }
     const tunnelled = events.some(({ kind, attributes }) =>
       kind === "connect_decision" && attributes["action"] === "tunnel" && attributes["sni"] === undefined

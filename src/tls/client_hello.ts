@@ -7,6 +7,7 @@
  * broken body counts as empty. GREASE values (RFC 8701) are dropped everywhere: they mean nothing and
  * differ at each connection.
  */
+import { hexCode } from "./named_groups.ts";
 
 /** What a client offers. Lists keep the order of the wire. */
 export interface ClientHello {
@@ -317,7 +318,7 @@ function versionName(code: number): string {
     case 0x0300:
       return "SSLv3";
     default:
-      return `0x${code.toString(16).padStart(4, "0")}`;
+      return hexCode(code);
   }
 }
 

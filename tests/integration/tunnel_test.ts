@@ -1,6 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
+import { makeAuthority } from "../support/certificates.ts";
 import { Connection, patternBytes, sha256Hex, startHttpOrigin, startRawOrigin } from "../support/origin.ts";
 import { withProxy } from "../support/proxy.ts";
+import { alpn, clientHello, serverName } from "../tls/hello_builder.ts";
 
 const TUNNEL = { settings: { policy: { default: "tunnel" } } };
 
@@ -168,4 +170,57 @@ Deno.test("a dial that fails is answered with the status of its kind", async () 
       assertEquals((await proxy.closed(index + 1)).attributes.reason_code, reason);
     }
   });
+});
+
+Deno.test("a tunnel's ClientHello is on record, and rules about it decide before the server sees it", async () => {
+  const authority = makeAuthority();
+  const certificate = authority.issue({ names: ["localhost"] });
+  const origin = await startHttpOrigin({ certificate });
+  const get = "GET /bytes/5 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+  const target = `localhost:${origin.port}`;
+  const options = { ca: authority.certPem, ALPNProtocols: ["http/1.1"] };
+  const hello = clientHello({ extensions: [serverName("localhost"), alpn("http/1.1")] });
+  let ja4 = "";
+  await withProxy(TUNNEL, async (proxy) => {
+    const client = await proxy.tls(target, options);
+    await client.write(get);
+    assert((await client.readThrough("\r\n\r\n")).startsWith("HTTP/1.1 200"));
+    client.socket.destroy();
+    await proxy.closed(1);
+    const [hello] = proxy.of("tls_client_hello", 1);
+    assertEquals([hello!.attributes.sni, hello!.attributes.alpn], ["localhost", ["http/1.1"]]);
+    assertEquals(hello!.attributes.ech_offered, false);
+    assert((hello!.attributes.groups as string[]).includes("x25519"));
+    assert((hello!.attributes.key_shares as string[]).length > 0);
+    assert((hello!.attributes.cipher_suites as string[]).includes("0x1301"));
+    ja4 = String(hello!.attributes.ja4);
+  });
+  const ruled = (action: string, initial: string) => ({
+    settings: {
+      policy: {
+        default: initial,
+        rules: [{ id: "hello", hosts: ["localhost"], ja4: [ja4, "t12*"], action }],
+      },
+    },
+  });
+  await withProxy(ruled("block", "tunnel"), async (proxy) => {
+    const before = origin.connections;
+    const refused = await proxy.tunnel(target);
+    await refused.write(hello);
+    const closed = await proxy.closed(1);
+    assertEquals(closed.attributes.reason_code, "blocked");
+    assertEquals(proxy.of("connect_decision", 1).map(({ attributes }) => attributes.action), [
+      "tunnel",
+      "block",
+    ]);
+    assertEquals(origin.connections, before, "no handshake reached the server");
+  });
+  await withProxy(ruled("tunnel", "intercept"), async (proxy) => {
+    const client = await proxy.tls(target, options);
+    await client.write(get);
+    await client.readThrough("\r\n\r\n");
+    client.socket.destroy();
+    assertEquals((await proxy.closed(1)).protocol, "tunnel");
+  });
+  await origin.close();
 });

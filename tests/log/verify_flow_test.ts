@@ -72,6 +72,18 @@ Deno.test("FlowChecker takes http3_passthrough once behind each decision about H
   assertEquals(check([received, intercepted]).at, 1);
 });
 
+Deno.test("FlowChecker takes a tunnel's hello, and handshakes after it where a rule about hellos intercepts", () => {
+  const onHello = (action: string): FlowEvent => ({
+    ...decision(action),
+    attributes: { ...decision(action).attributes, ja4: "t13d" },
+  });
+  const tunnelled = [received, decision("tunnel"), tlsEvents[0]!];
+  assertEquals(check([...tunnelled, closed()]).fault, null);
+  assertEquals(check([...tunnelled, onHello("intercept"), tlsEvents[1]!, closed()]).fault, null);
+  assertEquals(check([...tunnelled, onHello("block"), tlsEvents[1]!]).at, 4);
+  assertEquals(check([received, onHello("block")]).at, 1);
+});
+
 Deno.test("FlowChecker lets out the id of a tunnelled plain request, and of no other", () => {
   const plain = (action: string) => [received, decision(action)];
   assertEquals(check([...plain("tunnel"), ...plain("intercept"), ...exchange(2)]).fault, null);

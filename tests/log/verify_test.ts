@@ -252,7 +252,7 @@ const BROKEN_FLOWS: readonly [name: string, Invariant, FlowEvent[]][] = [
   ["a second decision", "decision", [decision("intercept")]],
   ["a request that nobody decided", "decision", [received, requestHeaders(1)]],
   ["TLS before the decision", "decision", [received, tlsEvents[0]!]],
-  ["TLS in a tunnel", "decision", [received, decision("tunnel"), tlsEvents[0]!]],
+  ["a handshake in a tunnel", "decision", [received, decision("tunnel"), tlsEvents[1]!]],
   ["TLS in a blocked flow", "decision", [received, decision("block"), tlsEvents[1]!]],
   ["a question before the last is answered", "decision", [received, received]],
   ["a flow that ends blocked without a block", "decision", [closed("blocked")]],

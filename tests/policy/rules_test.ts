@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import type { Action, Decision } from "../../src/core/session.ts";
+import type { Action, Decision, HelloFacts } from "../../src/core/session.ts";
 import type { PolicyRule, Settings } from "../../src/core/settings.ts";
 import { matches, parsePattern } from "../../src/policy/pattern.ts";
 import { compilePolicy } from "../../src/policy/rules.ts";
@@ -91,6 +91,11 @@ Deno.test("compilePolicy names the rule and the pattern of a fault", () => {
     [{ rules: [{ ...rule, methods: [] }] }, "empty list of methods"],
     [{ rules: [{ ...rule, paths: ["admin"] }] }, 'has the path "admin"'],
     [{ rules: [{ ...rule, methods: ["GET "] }] }, 'has the method "GET "'],
+    [{ rules: [{ ...rule, sni: [] }] }, "empty list of sni"],
+    [{ rules: [{ ...rule, sni: ["a.example:443"] }] }, "without a port"],
+    [{ rules: [{ ...rule, sni: ["10.0.0.0/8"] }] }, "a ClientHello names nothing else"],
+    [{ rules: [{ ...rule, ja4: ["t13d"] }] }, 'has the ja4 "t13d"'],
+    [{ rules: [{ ...rule, alpn: ["h 2"] }] }, 'has the alpn "h 2"'],
   ];
   for (const [settings, detail] of faults) {
     const result = compilePolicy({ ...EMPTY, ...settings });
@@ -134,6 +139,54 @@ Deno.test("compilePolicy: rules with paths or methods speak of requests alone, i
   // A CONNECT has no path, whatever a rule says of methods.
   assertEquals(ask("a.example", "CONNECT", null), null);
   assertEquals(ask("a.example", "PUT", null), null);
+});
+
+Deno.test("compilePolicy: rules about ClientHellos are matched once there is one, in their place among the others", () => {
+  const settings: PolicySettings = {
+    ...EMPTY,
+    rules: [
+      { id: "pinned", hosts: ["10.0.0.0/8"], sni: ["*.bank.example"], action: "tunnel" },
+      { id: "plain", hosts: ["b.example"], action: "intercept" },
+      { id: "bot", hosts: ["*"], ports: [443], ja4: ["t13d1516h2_*"], action: "block" },
+      { id: "h3", hosts: ["*.example"], alpn: ["h3", "x"], paths: ["/x"], action: "block" },
+    ],
+  };
+  const result = compilePolicy(settings);
+  if (result.type === "error") throw new Error(result.detail);
+  assertEquals([result.decidesHellos, result.decidesRequests], [true, true]);
+  const ja4 = "t13d1516h2_8daaf6152771_e5627efa2ab1";
+  const other = "t12i010000_000000000000_000000000000";
+  const ask = (
+    host: string,
+    { sni = null, port = 443, path = null, ...hello }: Partial<HelloFacts> & {
+      port?: number;
+      path?: string | null;
+    },
+  ) => {
+    const decision = result.policy({
+      flowId: "1",
+      clientAddr: "",
+      authority: { host: sni ?? host, port },
+      method: path === null ? "CONNECT" : "GET",
+      path,
+      sni,
+      hello: { sni, alpn: [], ja4: other, connectHost: host, ...hello },
+    });
+    assertEquals(decision.onHello === true, decision.ruleId !== null && decision.ruleId !== "plain");
+    return decision.ruleId;
+  };
+  assertEquals(ask("10.1.2.3", { sni: "www.bank.example" }), "pinned");
+  assertEquals(ask("10.1.2.3", {}), null);
+  // Whoever connects elsewhere only claims to be the bank's client.
+  assertEquals(ask("evil.example", { sni: "www.bank.example" }), null);
+  assertEquals(ask("a.example", { ja4 }), "bot");
+  assertEquals(ask("b.example", { ja4 }), "plain");
+  assertEquals(ask("a.example", { ja4, port: 80 }), null);
+  assertEquals(ask("a.example", { alpn: ["h2", "h3"] }), null, "a rule with paths speaks of requests");
+  assertEquals(ask("a.example", { alpn: ["h2", "h3"], path: "/x" }), "h3");
+  assertEquals(ask("a.example", { alpn: ["h2"], path: "/x" }), null);
+  const before = { flowId: "1", clientAddr: "", method: "CONNECT", path: null, sni: null };
+  assertEquals(result.policy({ ...before, authority: { host: "10.1.2.3", port: 443 } }).ruleId, null);
 });
 
 Deno.test("compilePolicy says whether single requests have to be asked about", () => {

@@ -18,6 +18,7 @@ function policy(options: Partial<RequestPolicyOptions> = {}) {
     scheme: "https",
     target: { host: "a.test", port: 443 },
     sni: null,
+    hello: null,
     reverse: false,
     asksAll: false,
     tunnelsOthers: false,

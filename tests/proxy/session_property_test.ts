@@ -21,7 +21,7 @@ class Notes {
   readonly sent: Record<Side, number[]> = { client: [], server: [] };
   readonly questions: number[] = [];
   /** A policy that answers at once; without one questions stay open. */
-  policy: ((question: Question) => Decision["action"]) | null = null;
+  policy: ((question: Question) => Decision) | null = null;
   /** What was asked last. */
   asked: Question | null = null;
   readonly armed = new Set<Timer>();
@@ -58,7 +58,7 @@ class Notes {
     if (name === "close") this.closes++;
     if (name === "decide") {
       this.asked = args[1] as Question;
-      if (this.policy !== null) return decisionOf(this.policy(this.asked));
+      if (this.policy !== null) return this.policy(this.asked);
       this.questions.push(args[0] as number);
       return null;
     }
@@ -70,11 +70,16 @@ function decisionOf(action: Decision["action"]): Decision {
   return { action, reason: "default", ruleId: null };
 }
 
-function begin(reverse: Origin | null = null, decidesRequests = false): Notes {
+interface Asks {
+  readonly decidesRequests: boolean;
+  readonly decidesHellos: boolean;
+}
+
+function begin(reverse: Origin | null = null, asks: Partial<Asks> = {}): Notes {
   const notes = new Notes();
   const http2Enabled = reverse !== null;
   const capture = { bodyBytes: 64, redactHeaders: new Set<string>() };
-  notes.session = session({ capture, reverse, http2Enabled, decidesRequests })(notes.effects);
+  notes.session = session({ capture, reverse, http2Enabled, ...asks })(notes.effects);
   notes.session.begin(0);
   return notes;
 }
@@ -140,10 +145,12 @@ const received = (by: Side, data: string | Uint8Array): Step => ({
     session.received(by, typeof data === "string" ? encoder.encode(data) : data.slice(), now),
 });
 
-const decided = (action: Decision["action"]): Step => ({
-  label: `decided ${action}`,
-  take: ({ session, questions }, now) => session.decided(questions.shift() ?? 1, decisionOf(action), now),
+const taken = (decision: Decision): Step => ({
+  label: `${decision.action}${decision.onHello ? " on the hello" : ""}`,
+  take: ({ session, questions }, now) => session.decided(questions.shift() ?? 1, decision, now),
 });
+const decided = (action: Decision["action"], onHello = false): Step =>
+  taken({ ...decisionOf(action), ...(onHello ? { onHello } : {}) });
 
 const answeredWell = (alpn: string | null): Step => ({
   label: `answered well ${alpn}`,
@@ -174,7 +181,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   {
     weight: 4,
-    arbitrary: fc.constantFrom<Decision["action"]>("intercept", "tunnel", "block").map(decided),
+    arbitrary: fc.tuple(fc.constantFrom<Decision["action"]>("intercept", "tunnel", "block"), fc.boolean())
+      .map(([action, onHello]) => decided(action, onHello)),
   },
   {
     weight: 8,
@@ -202,6 +210,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     })),
   },
 );
+
+const asks: fc.Arbitrary<Asks> = fc.record({ decidesRequests: fc.boolean(), decidesHellos: fc.boolean() });
 
 const well = answeredWell("http/1.1");
 const badly = answeredBadly({ kind: "tls", code: "X", detail: "x" });
@@ -273,12 +283,12 @@ const start = fc.oneof(
 
 Deno.test("any input in any state: ProxySession never throws, closes once, and does nothing afterwards", () => {
   fc.assert(
-    fc.property(start, fc.array(step, { maxLength: 12 }), fc.boolean(), (
+    fc.property(start, fc.array(step, { maxLength: 12 }), asks, (
       { reverse, beginning },
       steps,
-      decidesRequests,
+      asks,
     ) => {
-      const notes = begin(reverse, decidesRequests);
+      const notes = begin(reverse, asks);
       let now = 0;
       for (const { take } of [...beginning, ...steps]) {
         now += 1_000_000;
@@ -304,6 +314,8 @@ interface Conversation {
   readonly reverse?: Origin;
   /** Requests are decided by their path. */
   readonly byPath?: true;
+  /** What a rule about ClientHellos decides. */
+  readonly onHello?: Decision["action"];
   readonly turns: readonly (readonly [Side, string | Uint8Array])[];
 }
 
@@ -322,6 +334,35 @@ const CONVERSATIONS: readonly Conversation[] = [
     name: "a tunnel",
     action: "tunnel",
     turns: [["client", `${CONNECT}ahead`], ["server", "back"], ["client", "on"]],
+  },
+  {
+    name: "TLS in a tunnel",
+    action: "tunnel",
+    turns: [["client", CONNECT], ["client", HELLO], ["server", "hello"], ["client", "opaque"]],
+  },
+  {
+    name: "TLS in a tunnel that a rule about hellos would have intercepted",
+    action: "tunnel",
+    onHello: "intercept",
+    turns: [["client", CONNECT], ["client", HELLO], ["client", GET], ["server", OK]],
+  },
+  {
+    name: "TLS that a rule about hellos has tunnelled",
+    action: "intercept",
+    onHello: "tunnel",
+    turns: [["client", CONNECT], ["client", HELLO], ["client", "opaque"], ["server", "opaque"]],
+  },
+  {
+    name: "TLS in a tunnel that a rule about hellos blocks",
+    action: "tunnel",
+    onHello: "block",
+    turns: [["client", CONNECT], ["client", HELLO]],
+  },
+  {
+    name: "no TLS in a tunnel that rules about hellos wait for",
+    action: "tunnel",
+    onHello: "block",
+    turns: [["client", `${CONNECT}\x16\x03no`], ["server", "back"], ["client", "on"]],
   },
   {
     name: "HTTP inside TLS",
@@ -441,25 +482,32 @@ const CONVERSATIONS: readonly Conversation[] = [
 ];
 
 /** How policy is asked. `atOnce`: the effect gives its answer, which else comes as `decided` after the read. */
-interface Asking {
-  readonly decidesRequests: boolean;
+interface Asking extends Partial<Asks> {
   readonly atOnce: boolean;
 }
 
 /** Plays it with each turn cut into pieces by `cut`, and gives what was recorded and sent. */
 function played(
-  { action, byPath, reverse, turns }: Conversation,
+  { action, byPath, onHello, reverse, turns }: Conversation,
   cut: (bytes: Uint8Array) => Uint8Array[],
-  { atOnce, decidesRequests }: Asking = { decidesRequests: false, atOnce: false },
+  { atOnce, decidesRequests }: Asking = { atOnce: false },
 ): unknown {
-  const notes = begin(reverse, decidesRequests || byPath === true);
-  const policy = ({ path }: Question): Decision["action"] =>
-    !byPath ? action : path?.startsWith("/no") ? "block" : path?.startsWith("/quiet") ? "tunnel" : action;
+  const notes = begin(reverse, {
+    decidesRequests: decidesRequests === true || byPath === true,
+    decidesHellos: onHello !== undefined,
+  });
+  const byHello = ({ hello }: Question) => onHello !== undefined && hello !== undefined;
+  const policy = (question: Question): Decision => {
+    const { path } = question;
+    if (byHello(question)) return { ...decisionOf(onHello!), onHello: true };
+    if (!byPath) return decisionOf(action);
+    return decisionOf(path?.startsWith("/no") ? "block" : path?.startsWith("/quiet") ? "tunnel" : action);
+  };
   if (atOnce) notes.policy = policy;
   const { session } = notes;
   const answerAll = () => {
     while (notes.closes === 0 && (notes.questions.length > 0 || notes.hasWish)) {
-      if (notes.questions.length > 0) decided(policy(notes.asked!)).take(notes, 1);
+      if (notes.questions.length > 0) taken(policy(notes.asked!)).take(notes, 1);
       else well.take(notes, 1);
     }
   };

@@ -115,11 +115,14 @@ playbook("a client in the clear is relayed to an origin in the clear, whatever i
     .ends("client").expects(end("server"), closes("complete", { reason_detail: "neither TLS nor HTTP" }));
 });
 
-playbook("what is tunnelled is not looked at", (play) => {
+playbook("what is tunnelled is looked at no further than its hello", (play) => {
   const bytes = hello("a.test", "h2");
   asked(play, SECURE).receives("client", bytes).expects()
     .decides("tunnel").expects(record("connect_decision", { action: "tunnel" }), open("o.test:9443"))
-    .opens().expects(send("server", String.fromCharCode(...bytes)))
+    .opens().expects(
+      send("server", String.fromCharCode(...bytes)),
+      record("tls_client_hello", { sni: "a.test" }),
+    )
     .expectsTimers("tunnel_idle").expectsPaused()
     .ends("client").expects(end("server"))
     .ends("server").expects(end("client"), closes("complete"));

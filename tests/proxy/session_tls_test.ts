@@ -391,3 +391,68 @@ playbook("an override of an address holds for the name in the hello, unless that
   named(undefined, "o", false);
   named({ ...OVERRIDE, id: "p", skipUpstreamVerify: false }, "p", true);
 });
+
+playbook("ProxySession records the hello of a tunnel beside the relay, whatever its pieces", (play) => {
+  const bytes = hello("b.test", "h2");
+  const text = String.fromCharCode(...bytes);
+  const tunnelled = () =>
+    play(session()).receives("client", "CONNECT a.test:443 HTTP/1.1\r\n\r\n")
+      .expects(record("connect_received"), decide("a.test:443"))
+      .decides("tunnel").expects(record("connect_decision"), open("a.test:443"))
+      .opens().expects(send("client", ESTABLISHED));
+  tunnelled().receives("client", bytes.subarray(0, 7)).expects(send("server", text.slice(0, 7)))
+    .receives("client", bytes.subarray(7))
+    .expects(
+      send("server", text.slice(7)),
+      record("tls_client_hello", { sni: "b.test", connect_host: "a.test", alpn: ["h2"], ech_offered: false }),
+    )
+    .receives("client", bytes).expects(send("server", text))
+    .receives("server", bytes).expects(send("client", text));
+  tunnelled().receives("client", "SSH-2.0-x\r\n").expects(send("server", "SSH-2.0-x\r\n"))
+    .receives("client", bytes).expects(send("server", text));
+});
+
+playbook("ProxySession asks rules about hellos again, and what they decide holds", (play) => {
+  const bytes = hello("a.test", "http/1.1");
+  const text = String.fromCharCode(...bytes);
+  const ofRule = { reason: "rule", ruleId: "r", onHello: true } as const;
+  const asked = (first: "intercept" | "tunnel", start = "a.test:443") =>
+    play(session({ decidesHellos: true })).receives("client", `CONNECT ${start} HTTP/1.1\r\n\r\n`)
+      .expects(record("connect_received"), decide(start))
+      .decides(first).expects(record("connect_decision"), open(start))
+      .opens().expects(send("client", ESTABLISHED))
+      .receives("client", bytes).expects(record("tls_client_hello"), decide("a.test:443"));
+  for (const first of ["intercept", "tunnel"] as const) {
+    asked(first).decides("block", ofRule)
+      .expects(record("connect_decision", { action: "block", rule_id: "r" }), closes("blocked"));
+    asked(first).decides("intercept", ofRule).expects(
+      record("connect_decision", { action: "intercept" }),
+      STARTED_SERVER,
+      secureServer("a.test", ["http/1.1"]),
+    );
+    asked(first).decides("tunnel", ofRule)
+      .expects(record("connect_decision", { action: "tunnel" }), send("server", text));
+  }
+  // Nothing new: nothing is recorded, and it goes on as it was decided.
+  asked("intercept").decides("intercept").expects(STARTED_SERVER, secureServer("a.test", ["http/1.1"]));
+  asked("tunnel").decides("tunnel").expects(send("server", text));
+  // A name in the hello that other rules let through is not enough.
+  asked("intercept", "b.test:443").decides("tunnel")
+    .expects(record("connect_decision"), STARTED_SERVER, secureServer("a.test", ["http/1.1"]));
+  asked("tunnel", "b.test:443").decides("intercept").expects(send("server", text));
+  asked("tunnel", "b.test:443").decides("block").expects(record("connect_decision"), closes("blocked"));
+});
+
+playbook("ProxySession that waits for a tunnel's hello lets through what is none", (play) => {
+  const opened = () =>
+    play(session({ decidesHellos: true })).receives("client", "CONNECT a.test:443 HTTP/1.1\r\n\r\n")
+      .expects(record("connect_received"), decide("a.test:443"))
+      .decides("tunnel").expects(record("connect_decision"), open("a.test:443"))
+      .opens().expects(send("client", ESTABLISHED));
+  opened().receives("client", "GET / HTTP/1.1\r\n\r\n").expects(send("server", "GET / HTTP/1.1\r\n\r\n"));
+  opened().receives("server", "220 mail\r\n").expects(send("client", "220 mail\r\n"));
+  opened().receives("client", "\x16\x03\x01").at(TLS_HANDSHAKE_MS).expects(send("server", "\x16\x03\x01"))
+    .expectsTimers("tunnel_idle");
+  opened().receives("client", "\x16\x03").ends("client").expects(send("server", "\x16\x03"), end("server"));
+  opened().at(IDLE_MS).expects().expectsTimers("tunnel_idle");
+});

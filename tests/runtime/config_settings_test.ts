@@ -200,6 +200,10 @@ const CASES: Readonly<Record<SettingKey, Cases>> = {
         methods: ["GET"],
         action: "block",
       }]],
+      [
+        [{ id: "h", hosts: ["*"], sni: ["*.a.example"], ja4: ["t13d*"], alpn: ["h2"], action: "tunnel" }],
+        [{ id: "h", hosts: ["*"], sni: ["*.a.example"], ja4: ["t13d*"], alpn: ["h2"], action: "tunnel" }],
+      ],
       [[{ id: "x".repeat(128), hosts: ["*"], action: "intercept" }], [{
         id: "x".repeat(128),
         hosts: ["*"],
@@ -217,6 +221,9 @@ const CASES: Readonly<Record<SettingKey, Cases>> = {
       [{ id: "a", hosts: ["*"], action: "block", methods: [] }],
       [{ id: "a", hosts: ["*"], action: "block", methods: ["GET", 1] }],
       [{ id: "a", hosts: ["*"], action: "block", methods: ["GET /"] }],
+      [{ id: "a", hosts: ["*"], action: "block", sni: ["a.example:443"] }],
+      [{ id: "a", hosts: ["*"], action: "block", ja4: ["t13d"] }],
+      [{ id: "a", hosts: ["*"], action: "block", alpn: "h2" }],
       [{ hosts: ["*"], action: "block" }],
       [{ id: "", hosts: ["*"], action: "block" }],
       [{ id: "x".repeat(129), hosts: ["*"], action: "block" }],

@@ -1,10 +1,12 @@
 /** `config schema`: the table of settings as JSON Schema, draft 2020-12, for editors and other checkers. */
+import { JA4, PROTOCOL_NAME } from "../../policy/hello.ts";
 import { METHOD, PATH_GLOB_LENGTH_MAX } from "../../policy/path.ts";
 import { ACTIONS, type Descriptor, DESCRIPTORS, type ListItem, TLS_PROFILES } from "./schema.ts";
 import { DURATION_PATTERN, formatDuration, formatSize, SIZE_PATTERN } from "./units.ts";
 import {
   allowedText,
   FIELD_NAME_PATTERN,
+  RULE_HELLO_MAX,
   RULE_HOSTS_MAX,
   RULE_ID_CHARACTERS_MAX,
   RULE_METHODS_MAX,
@@ -118,6 +120,10 @@ function overrideSchema(): JsonSchema {
   };
 }
 
+function textsSchema({ source }: RegExp): JsonSchema {
+  return { type: "array", items: { type: "string", pattern: source }, minItems: 1, maxItems: RULE_HELLO_MAX };
+}
+
 function ruleSchema(): JsonSchema {
   return {
     ...objectSchema({
@@ -141,6 +147,9 @@ function ruleSchema(): JsonSchema {
         minItems: 1,
         maxItems: RULE_METHODS_MAX,
       },
+      sni: { type: "array", items: itemSchema("pattern"), minItems: 1, maxItems: RULE_HELLO_MAX },
+      ja4: textsSchema(JA4),
+      alpn: textsSchema(PROTOCOL_NAME),
       action: { enum: [...ACTIONS] },
     }),
     required: ["id", "hosts", "action"],

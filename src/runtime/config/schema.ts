@@ -120,7 +120,7 @@ export const DESCRIPTORS = [
     key: "policy.rules",
     type: "rules",
     maxItems: 10_000,
-    why: "Tables of id, hosts, action, and ports, paths, methods; the first match wins, before the lists.",
+    why: "Tables of id, hosts, action, and further conditions; the first match wins, before the lists.",
   },
   {
     key: "http.connect_parse_mode",

@@ -5,7 +5,9 @@
 import { resolve } from "node:path";
 import type { Action } from "../../core/session.ts";
 import type { HostOverride, PolicyRule } from "../../core/settings.ts";
+import { helloFault } from "../../policy/hello.ts";
 import { methodFault, pathFault } from "../../policy/path.ts";
+import { HELLO_CONDITIONS } from "../../policy/rules.ts";
 import { parsePattern } from "../../policy/pattern.ts";
 import { formatOrigin, parseOrigin } from "../../proxy/origin.ts";
 import { ADDRESS_FORMS, formatListenAddress, parseListenAddress } from "./address.ts";
@@ -110,7 +112,7 @@ export function allowedText(descriptor: Descriptor): string {
     case "list":
       return `a list of ${descriptor.minItems} to ${descriptor.maxItems}: ${ITEMS[descriptor.item].allowed}`;
     case "rules":
-      return `a list of at most ${descriptor.maxItems} tables {id, hosts, ports?, paths?, methods?, action}`;
+      return `a list of at most ${descriptor.maxItems} tables {id, hosts, ports?, paths?, methods?, sni?, ja4?, alpn?, action}`;
     case "overrides":
       return `a list of at most ${descriptor.maxItems} tables {${
         OVERRIDE_KEYS.join(", ")
@@ -257,12 +259,13 @@ function readItems(
   return values.length === items.length ? values : undefined;
 }
 
-const RULE_KEYS = ["id", "hosts", "ports", "paths", "methods", "action"] as const;
+const RULE_KEYS = ["id", "hosts", "ports", "paths", "methods", ...HELLO_CONDITIONS, "action"] as const;
 export const RULE_ID_CHARACTERS_MAX = 128;
 export const RULE_HOSTS_MAX = 10_000;
 export const RULE_PORTS_MAX = 1_024;
 export const RULE_PATHS_MAX = 1_024;
 export const RULE_METHODS_MAX = 64;
+export const RULE_HELLO_MAX = 1_024;
 
 function readTables<Value>(
   descriptor: Extract<Descriptor, { type: "rules" | "overrides" }>,
@@ -319,7 +322,7 @@ function readRule(key: string, table: ConfigTable, context: ValueContext): Polic
   }
 
   const readTexts = (
-    name: "paths" | "methods",
+    name: "paths" | "methods" | typeof HELLO_CONDITIONS[number],
     max: number,
     what: string,
     fault: (text: string) => string | null,
@@ -338,6 +341,11 @@ function readRule(key: string, table: ConfigTable, context: ValueContext): Polic
   };
   const paths = readTexts("paths", RULE_PATHS_MAX, "globs on the path such as /admin/*", pathFault);
   const methods = readTexts("methods", RULE_METHODS_MAX, "request methods such as POST", methodFault);
+  const readHello = (name: typeof HELLO_CONDITIONS[number], what: string) =>
+    readTexts(name, RULE_HELLO_MAX, what, (text) => helloFault(name, text));
+  const sni = readHello("sni", "hosts and globs such as *.example.com");
+  const ja4 = readHello("ja4", "JA4 fingerprints");
+  const alpn = readHello("alpn", "protocol names such as h2");
 
   const action = table.entries.get("action");
   const known = ACTIONS.find((candidate: Action) => action?.type === "string" && candidate === action.value);
@@ -356,6 +364,9 @@ function readRule(key: string, table: ConfigTable, context: ValueContext): Polic
     ...(ports === undefined ? {} : { ports: portNumbers }),
     ...(paths === undefined ? {} : { paths }),
     ...(methods === undefined ? {} : { methods }),
+    ...(sni === undefined ? {} : { sni }),
+    ...(ja4 === undefined ? {} : { ja4 }),
+    ...(alpn === undefined ? {} : { alpn }),
     action: known,
   };
 }
