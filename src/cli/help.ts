@@ -9,7 +9,7 @@ Usage: soth-mitm [run] [OPTIONS]                      start the proxy
        soth-mitm exec [OPTIONS] -- COMMAND [ARG...]   run a command through a proxy of its own
        soth-mitm ca show|export|rotate|trust|untrust  the certificate authority
        soth-mitm config check|print|schema            look at the configuration
-       soth-mitm log show|verify|curl FILE            read an event log
+       soth-mitm log show|verify|curl|har FILE        read an event log
        soth-mitm --version | --help | COMMAND --help
 
 Options of run and exec:

@@ -9,6 +9,7 @@ import { nearest } from "../runtime/config/suggest.ts";
 import { explainFault } from "../runtime/sinks/sink.ts";
 import type { CommandOutput, LogSubcommand } from "./log/command.ts";
 import { CURL } from "./log/curl.ts";
+import { HAR } from "./log/har.ts";
 import { SHOW } from "./log/show.ts";
 import { VERIFY } from "./log/verify.ts";
 import { has, parseArguments } from "./options.ts";
@@ -47,7 +48,12 @@ export async function logCommand(args: string[], io: CommandOutput): Promise<num
   }
 }
 
-const COMMANDS: Readonly<Record<string, LogSubcommand>> = { show: SHOW, verify: VERIFY, curl: CURL };
+const COMMANDS: Readonly<Record<string, LogSubcommand>> = {
+  show: SHOW,
+  verify: VERIFY,
+  curl: CURL,
+  har: HAR,
+};
 
 const names = Object.keys(COMMANDS).join(", ").replace(/, (?=[a-z]+$)/, " and ");
 

@@ -12,8 +12,8 @@ Deno.test("log explains itself and refuses what it does not know, naming what th
     assertStringIncludes((await run("show", "x", help)).stdout, "Usage: soth-mitm log show [OPTIONS] FILE");
   }
   const refused: readonly [args: string[], part: string][] = [
-    [[], "a subcommand is missing; there are show, verify and curl"],
-    [["har", "x"], "har is not a subcommand of log; there are show, verify and curl"],
+    [[], "a subcommand is missing; there are show, verify, curl and har"],
+    [["hat", "x"], "hat is not a subcommand of log; there are show, verify, curl and har"],
     [["verfy", "x"], "did you mean verify?"],
     [["constructor"], "constructor is not a subcommand"],
     [["--colour"], "did you mean --help?"],
