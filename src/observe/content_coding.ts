@@ -14,6 +14,7 @@ const CODINGS: Readonly<Record<string, InflateCoding>> = {
   deflate: "deflate",
   // RFC 9659 §3: windows of more than 8 MiB are not asked for.
   zstd: "zstd",
+  br: "br",
 };
 
 /** More codings than this on one message are a way to make decoders work, not a way to save octets. */

@@ -4,7 +4,7 @@
  */
 
 /** `deflate` has the wrapper of RFC 1950, `deflate-raw` has none (RFC 1951). */
-export const INFLATE_CODINGS = ["gzip", "deflate", "deflate-raw", "zstd"] as const;
+export const INFLATE_CODINGS = ["gzip", "deflate", "deflate-raw", "zstd", "br"] as const;
 export type InflateCoding = typeof INFLATE_CODINGS[number];
 
 export type InflateResult =

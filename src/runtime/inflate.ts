@@ -5,6 +5,7 @@
  * function of the octets alone. A test compares it with the public functions.
  */
 import zlib from "node:zlib";
+import { BrotliDecoder } from "../observe/brotli/decoder.ts";
 import { ZstdFrames } from "../observe/zstd_frames.ts";
 import type { InflateCoding, Inflater, InflateResult, InflaterFactory } from "../observe/inflate.ts";
 
@@ -15,11 +16,18 @@ const HELD_BYTES = {
   "deflate-raw": 40 * 1024,
   // Its tables, a block that is not whole yet, and the first of its window.
   zstd: 512 * 1024,
+  // Its prefix codes, and the first of its window.
+  br: 256 * 1024,
 } as const;
 
 export const INFLATERS: InflaterFactory = {
   heldBytes: HELD_BYTES,
-  open: (coding) => coding === "zstd" ? new ZstdInflater() : new ZlibInflater(coding),
+  open: (coding) =>
+    coding === "br"
+      ? new BrotliInflater()
+      : coding === "zstd"
+      ? new ZstdInflater()
+      : new ZlibInflater(coding),
 };
 
 /** What lies below a stream of `node:zlib`. */
@@ -49,6 +57,8 @@ const OUTPUTS: Uint8Array[] = [];
 let depth = 0;
 const NOTHING = new Uint8Array(0);
 
+type ZlibCoding = Exclude<InflateCoding, "br">;
+
 class ZlibInflater implements Inflater {
   readonly #handle: Handle;
   readonly #state: Uint32Array;
@@ -57,7 +67,7 @@ class ZlibInflater implements Inflater {
   #over = false;
   #closed = false;
 
-  constructor(coding: InflateCoding) {
+  constructor(coding: ZlibCoding) {
     const stream: unknown = open(coding);
     if (!isZlibStream(stream)) throw new Error("node:zlib has another form than this was written for");
     this.#handle = stream._handle;
@@ -161,7 +171,12 @@ class ZstdInflater implements Inflater {
   }
 }
 
-function open(coding: InflateCoding): object {
+/** Brotli is decoded here: the platform's decoder reports no error, and loses what it has not given when there is one. */
+class BrotliInflater extends BrotliDecoder implements Inflater {
+  close(): void {}
+}
+
+function open(coding: ZlibCoding): object {
   switch (coding) {
     case "gzip":
       return zlib.createGunzip();

@@ -138,12 +138,18 @@ Deno.test("ContentDecoder takes codings off each other whole, however much each 
 
 const zstd = (content: Uint8Array) => new Uint8Array(zlib.zstdCompressSync(content));
 const MIB = 1024 * 1024;
+const QUICK = { [zlib.constants.BROTLI_PARAM_QUALITY]: 3 };
 
-Deno.test("ContentDecoder takes zstd off, alone and under another coding, and stops its bombs", () => {
+Deno.test("ContentDecoder takes zstd off, alone and under another coding, and stops its bombs and those of br", () => {
   const content = patternBytes(300_000);
   const limits = { inflateRatio: 100_000, inflateBytes: MIB };
   assertEquals(decode(zstd(content), ["zstd"], limits, 1_000), { bytes: 300_000, error: null });
   assertEquals(decode(gzip(zstd(content)), ["zstd", "gzip"], limits, 1_000), { bytes: 300_000, error: null });
+  const br = new Uint8Array(zlib.brotliCompressSync(new Uint8Array(50 * MIB), { params: QUICK }));
+  for (const size of [br.length, 7]) {
+    const { bytes, error } = decode(br, ["br"], LIMITS, size);
+    assertEquals([bytes, error?.includes("inflate_ratio")], [RATIO_FREE_BYTES, true]);
+  }
   for (const bomb of [zstd(new Uint8Array(50 * MIB)), zstd(zstd(new Uint8Array(500 * MIB)))]) {
     for (const size of [bomb.length, 7]) {
       const { bytes, error } = decode(bomb, bomb.length < 1_000 ? ["zstd", "zstd"] : ["zstd"], LIMITS, size);

@@ -82,6 +82,7 @@ function encoded(reads: readonly Uint8Array[], coding: string): Uint8Array[] {
 const ENCODERS: Readonly<Record<string, (content: Uint8Array) => Uint8Array>> = {
   gzip: (content) => new Uint8Array(zlib.gzipSync(content)),
   deflate: (content) => new Uint8Array(zlib.deflateSync(content)),
+  br: (content) => new Uint8Array(zlib.brotliCompressSync(content)),
   zstd: (content) => new Uint8Array(zlib.zstdCompressSync(content)),
 };
 

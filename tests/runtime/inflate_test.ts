@@ -9,6 +9,7 @@ const ENCODERS: Readonly<Record<InflateCoding, (content: Uint8Array) => Uint8Arr
   gzip: (content) => new Uint8Array(zlib.gzipSync(content)),
   deflate: (content) => new Uint8Array(zlib.deflateSync(content)),
   "deflate-raw": (content) => new Uint8Array(zlib.deflateRawSync(content)),
+  br: (content) => new Uint8Array(zlib.brotliCompressSync(content)),
   zstd: (content) => new Uint8Array(zlib.zstdCompressSync(content)),
 };
 
