@@ -43,6 +43,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     keep: { ...NOTHING, read: SOMEWHERE },
     run: runLog,
   },
+  learned: {
+    keep: { ...NOTHING, read: SOMEWHERE, write: SOMEWHERE },
+    run: async (args, world) => (await import("./learned.ts")).learnedCommand(args, world),
+  },
 };
 
 /** Runs one command line; the result is the exit code. */

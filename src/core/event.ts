@@ -25,6 +25,7 @@ export const EVENT_KINDS = [
   "tls_handshake_started",
   "tls_handshake_succeeded",
   "tls_handshake_failed",
+  "tls_learning_audit",
   "request_headers",
   "request_body_chunk",
   "request_trailers",

@@ -127,6 +127,59 @@ export interface Decision {
   readonly prior?: Decision;
 }
 
+/** A client as far as TLS tells it, and the one host that something is learned about. */
+export interface LearningKey {
+  /** Lower-case, exact: nothing that is learned holds for another host, a parent or a child. */
+  readonly host: string;
+  /** JA4 of what stays the same between a client's connections; see `lastingJa4`. */
+  readonly fingerprint: string;
+}
+
+/** Why a client's failure is no evidence, whatever it says. */
+export type LearningBar = "names_differ" | "not_tunnelable" | "refused_flow";
+
+/** A client's failed handshake. */
+export interface ClientTlsFailure extends LearningKey {
+  readonly normalizedReason: string;
+  readonly sourceConfidence: "authoritative" | "inferred";
+  /** What the TLS stack said. */
+  readonly error: string;
+  readonly bar: LearningBar | null;
+}
+
+export const LEARNING_OUTCOMES = [
+  "counted",
+  "suggested",
+  "learned",
+  "bypassed",
+  "expired",
+  "ignored",
+] as const;
+export const LEARNING_REASONS = [
+  "below_threshold",
+  "threshold",
+  "bypass",
+  "ttl",
+  "inferred",
+  "not_unknown_ca",
+  "already_learned",
+  "already_suggested",
+  "names_differ",
+  "not_tunnelable",
+  "refused_flow",
+] as const;
+
+/** What became of a failure, or what is known of a client that comes back; see `policy/learning.ts`. */
+export interface LearningNote {
+  readonly outcome: typeof LEARNING_OUTCOMES[number];
+  readonly reason: typeof LEARNING_REASONS[number];
+  /** Failures that count so far, of those that are needed. */
+  readonly failures: number;
+  readonly failuresNeeded: number;
+  /** How long a bypass or a suggestion still holds. */
+  readonly expiresInMs?: number;
+}
+
 export interface Effects {
   /** Dials the server; answered by `opened` or `openFailed`. Replaces a server side that is closed. */
   open(target: Authority): void;
@@ -153,6 +206,10 @@ export interface Effects {
   close(): void;
   /** Counts one failed handshake of this host; gives how many there were, this one included. */
   countTlsFailure(host: string, reason: string): { readonly reason: number; readonly total: number };
+  /** Tells of a client's failed handshake; gives what became of it, null where nothing is learned. */
+  learn(failure: ClientTlsFailure): LearningNote | null;
+  /** Whether this client is to be let through to this host, for what was learned; null: nothing was. */
+  learned(client: LearningKey): LearningNote | null;
 }
 
 export interface Session {

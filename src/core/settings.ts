@@ -20,6 +20,9 @@ export interface PolicyRule {
 
 export type TlsProfile = "strict" | "default" | "compat";
 
+/** What failures of clients that do not take the CA lead to; see `policy/learning.ts`. */
+export type LearnedBypassMode = "off" | "suggest" | "on";
+
 /** What holds for some hosts in place of the settings; see `policy/overrides.ts`. */
 export interface HostOverride {
   readonly id: string;
@@ -82,6 +85,10 @@ export interface Settings {
     /** `system`, `bundled` or a path to a PEM bundle. */
     readonly upstreamTrust: string;
     readonly upstreamCaBundle: string | null;
+    readonly learnedBypass: LearnedBypassMode;
+    readonly learnedBypassFailures: number;
+    readonly learnedBypassWindowMs: number;
+    readonly learnedBypassTtlMs: number;
   };
   readonly capture: {
     readonly bodyBytes: number;

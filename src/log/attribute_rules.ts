@@ -5,7 +5,7 @@
 import type { AttributeValue, EventKind } from "../core/event.ts";
 import { EXCHANGE_OUTCOMES } from "../core/event.ts";
 import { CLOSE_REASONS } from "../core/close_reason.ts";
-import { DECISION_REASONS } from "../core/session.ts";
+import { DECISION_REASONS, LEARNING_OUTCOMES, LEARNING_REASONS } from "../core/session.ts";
 
 interface Rule {
   /** Completes "attribute x is not …". */
@@ -151,6 +151,18 @@ const ATTRIBUTE_RULES: Readonly<Record<EventKind, Readonly<Record<string, Rule>>
     raw_provider_error: text,
     provider_identity: text,
     source_confidence: oneOf(["authoritative", "inferred"]),
+  },
+  tls_learning_audit: {
+    expires_in_ms: optional(count),
+    failures: count,
+    failures_needed: ordinal,
+    fingerprint: text,
+    host: text,
+    normalized_reason: optional(text),
+    outcome: oneOf(LEARNING_OUTCOMES),
+    reason: oneOf(LEARNING_REASONS),
+    source_confidence: optional(oneOf(["authoritative", "inferred"])),
+    suggestion: optional(text),
   },
   request_headers: {
     exchange_id: ordinal,

@@ -123,6 +123,9 @@ export class LogEntries {
       case "connect_decision":
         flow.ruleId = attributes["rule_id"] === undefined ? null : textOf(attributes["rule_id"]);
         return null;
+      case "tls_learning_audit":
+        flow.learned = learnedNote(attributes);
+        return null;
       case "request_headers":
         flow.exchanges.set(id, openExchange(id, event));
         return null;
@@ -179,6 +182,7 @@ export class LogEntries {
         serverHost: null,
         serverPort: 0,
         ruleId: null,
+        learned: null,
         method: "CONNECT",
         exchanges: new Map(),
         protocols: new Set(),
@@ -237,6 +241,8 @@ interface Flow {
   serverHost: string | null;
   serverPort: number;
   ruleId: string | null;
+  /** What the failure of its client came to. */
+  learned: string | null;
   /** Of the last `connect_received`. */
   method: string;
   readonly exchanges: Map<number, OpenExchange>;
@@ -422,9 +428,16 @@ function flowEntry(event: LoggedEvent, flow: Flow): LogEntry | null {
       ...(reason === "complete" ? [] : [reason]),
       ...(rule === null ? [] : [rule]),
       ...(detail === undefined ? [] : [textOf(detail)]),
+      ...(flow.learned === null ? [] : [flow.learned]),
     ],
     failed: !fine,
   };
+}
+
+function learnedNote(attributes: LoggedEvent["attributes"]): string | null {
+  const outcome = textOf(attributes["outcome"]);
+  if (outcome === "suggested") return `${textOf(attributes["suggestion"])} lets it through`;
+  return outcome === "learned" ? "let through from now on, for a while" : null;
 }
 
 function grpcEnd(attributes: LoggedEvent["attributes"]): GrpcEnd {

@@ -88,6 +88,8 @@ export class FlowChecker {
   #clientHello = false;
   /** The last decision was one about HTTP/3, and what was decided before is still to be said. */
   #toPassThrough = false;
+  /** Whether a learned bypass may come, or after what it may not. */
+  #bypass: "none" | "possible" | "a handshake" | "a learned bypass" = "none";
   #lastExchangeId = 0;
   /** Plain requests that policy tunnelled: they have an exchange id and no events. */
   #unrecorded = 0;
@@ -101,6 +103,7 @@ export class FlowChecker {
         this.#decisionPending = true;
         this.#reverse = event.attributes["method"] === "REVERSE";
         this.#clientHello = false;
+        this.#bypass = "none";
         return flowKey(event);
       case "connect_parse_failed":
         return flowKey(event);
@@ -113,6 +116,7 @@ export class FlowChecker {
       case "tls_handshake_started":
       case "tls_handshake_succeeded":
       case "tls_handshake_failed":
+      case "tls_learning_audit":
         return flowKey(event) ?? this.#tls(event.kind);
       case "request_headers":
       case "request_body_chunk":
@@ -145,6 +149,7 @@ export class FlowChecker {
 
   #decided(attributes: CheckedEvent["attributes"]): Fault | null {
     const action = attributes["action"] as string;
+    if (attributes["reason"] === "learned_bypass") return this.#bypassed(action);
     this.#toPassThrough = attributes["reason"] === "http3";
     if (this.#toPassThrough && action !== "tunnel") {
       return fault("decision", `a decision about HTTP/3 is ${action}, not tunnel`);
@@ -164,6 +169,20 @@ export class FlowChecker {
       this.#action = action;
       if (action === "tunnel") this.#unrecorded++;
     }
+    this.#lastAction = action;
+    return null;
+  }
+
+  /** A known client is let through: once its hello is there, and before either side is secured. */
+  #bypassed(action: string): Fault | null {
+    const where = this.#bypass === "possible"
+      ? null
+      : this.#bypass === "none"
+      ? "no ClientHello"
+      : this.#bypass;
+    if (where !== null) return fault("decision", `a learned bypass after ${where}`);
+    if (action !== "tunnel") return fault("decision", `a learned bypass is a tunnel, found ${action}`);
+    this.#bypass = "a learned bypass";
     this.#lastAction = action;
     return null;
   }
@@ -203,7 +222,13 @@ export class FlowChecker {
         `${kind} in a flow whose decision is ${this.#action ?? "missing"}, not intercept`,
       );
     }
-    if (kind === "tls_client_hello") this.#clientHello = true;
+    if (kind === "tls_client_hello") {
+      this.#clientHello = true;
+      this.#bypass = "possible";
+    } else if (kind === "tls_handshake_started") {
+      if (this.#bypass === "a learned bypass") return fault("decision", `${kind} after a learned bypass`);
+      this.#bypass = "a handshake";
+    }
     return null;
   }
 

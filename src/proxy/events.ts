@@ -1,7 +1,7 @@
 /** The events of a flow outside its exchanges; attributes are built in sorted order. */
 import type { CloseReason } from "../core/close_reason.ts";
 import type { FlowEvent } from "../core/event.ts";
-import type { Decision, Secured } from "../core/session.ts";
+import type { ClientTlsFailure, Decision, LearningKey, LearningNote, Secured } from "../core/session.ts";
 import type { Side } from "../core/side.ts";
 import type { Http3Passthrough } from "./http3.ts";
 import type { ClientHello } from "../tls/client_hello.ts";
@@ -162,6 +162,32 @@ export function handshakeFailedEvent(failure: HandshakeFailure): FlowEvent {
       raw_provider_error: failure.rawProviderError,
       side: failure.side,
       source_confidence: failure.sourceConfidence,
+    },
+  };
+}
+
+/** `failure`: the signal this is about, where it is one; else a client came back. */
+export function learningAuditEvent(
+  client: LearningKey,
+  note: LearningNote,
+  failure?: ClientTlsFailure,
+): FlowEvent {
+  return {
+    kind: "tls_learning_audit",
+    protocol: "tls",
+    streamKey: "flow",
+    attributes: {
+      ...(note.expiresInMs === undefined ? {} : { expires_in_ms: note.expiresInMs }),
+      failures: note.failures,
+      failures_needed: note.failuresNeeded,
+      fingerprint: client.fingerprint,
+      host: client.host,
+      ...(failure === undefined ? {} : { normalized_reason: failure.normalizedReason }),
+      outcome: note.outcome,
+      reason: note.reason,
+      ...(failure === undefined ? {} : { source_confidence: failure.sourceConfidence }),
+      // What goes into policy, where a person finds it good.
+      ...(note.outcome === "suggested" ? { suggestion: `policy.ignore_hosts = ["${client.host}"]` } : {}),
     },
   };
 }

@@ -21,6 +21,8 @@ export class Handshakes {
   readonly serverName: string;
   /** The name the client's leaf is for. */
   readonly leafName: string;
+  /** The lasting JA4 of the hello. */
+  fingerprint = "";
   readonly #origin: Origin | null;
   #offers: readonly string[] = [];
   /** What the client is offered of it. */

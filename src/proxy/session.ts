@@ -9,9 +9,12 @@ import type { CloseReason } from "../core/close_reason.ts";
 import type { FlowContext, FlowEvent, Protocol } from "../core/event.ts";
 import { addMilliseconds, type Instant } from "../core/instant.ts";
 import type {
+  ClientTlsFailure,
   Decision,
   Effects,
   HelloFacts,
+  LearningBar,
+  LearningKey,
   Secured,
   Session,
   Timer,
@@ -27,8 +30,8 @@ import { Http2Relay } from "../http2/relay.ts";
 import type { StreamObservation } from "../http/observation.ts";
 import { FlowObservation } from "../observe/flow_observation.ts";
 import { type ClientHello, ClientHelloReader } from "../tls/client_hello.ts";
-import { normalizeTlsFailure } from "../tls/failure.ts";
-import { ja3, ja4 } from "../tls/fingerprint.ts";
+import { normalizeTlsFailure, type TlsFailure } from "../tls/failure.ts";
+import { ja3, ja4, lastingJa4 } from "../tls/fingerprint.ts";
 import { isHttp2Preface, isHttp2Settings } from "../tls/sniff.ts";
 import { notOffered, preferringHttp1 } from "./alpn.ts";
 import {
@@ -48,6 +51,7 @@ import {
   handshakeStartedEvent,
   handshakeSucceededEvent,
   http3PassthroughEvent,
+  learningAuditEvent,
   streamClosedEvent,
 } from "./events.ts";
 import { FirstBytes } from "./first_bytes.ts";
@@ -806,6 +810,7 @@ export class ProxySession implements Session {
     const unserved = handshakes.settleOffers(this.#http2Enabled);
     const because = this.#refusal === null ? unserved : null;
     this.#recordHello(hello, because);
+    handshakes.fingerprint = lastingJa4(hello, this.#hello!.ja4, this.config.sha256, "t");
     this.effects.pause("client");
     if (hello.sni !== null && hello.sni !== target.host) this.#sni = hello.sni;
     // An origin in the clear has nothing that could take a ClientHello.
@@ -889,8 +894,44 @@ export class ProxySession implements Session {
 
   /** The server's side comes first; a reverse listener has still to reach it. */
   #secureBoth(): void {
+    if (this.#bypassLearned()) return;
     if (this.#serverOpen) this.#secureServer();
     else this.#open();
+  }
+
+  /** A client that is known to refuse the CA for this very host is let through: nothing is secured yet. */
+  #bypassLearned(): boolean {
+    if (this.#learningBar() !== null) return false;
+    const client = this.#learningKey();
+    const note = this.effects.learned(client);
+    if (note === null) return false;
+    this.#record(learningAuditEvent(client, note));
+    if (note.outcome !== "bypassed") return false;
+    const decision = { action: "tunnel", reason: "learned_bypass", ruleId: null } as const;
+    this.#record(connectDecisionEvent(decision, { sni: this.#sni }));
+    this.#tunnelHello(`its client refuses the CA for ${client.host} (learned bypass)`);
+    return true;
+  }
+
+  #learningKey(): LearningKey {
+    const { leafName, fingerprint } = this.#handshakes!;
+    return { host: leafName, fingerprint };
+  }
+
+  /** Why nothing is to be learned of this flow, nor what was learned holds for it. */
+  #learningBar(): LearningBar | null {
+    if (this.#refusal !== null) return "refused_flow";
+    if (this.config.reverse?.tls === false) return "not_tunnelable";
+    // As with policy: by the name in its ClientHello nobody escapes what the CONNECT was decided for.
+    return this.#sni !== null && !isIpAddress(this.#target!.host) ? "names_differ" : null;
+  }
+
+  #learn({ normalizedReason, sourceConfidence }: TlsFailure, error: string): void {
+    const client = this.#learningKey();
+    const bar = this.#learningBar();
+    const failure: ClientTlsFailure = { ...client, normalizedReason, sourceConfidence, error, bar };
+    const note = this.effects.learn(failure);
+    if (note !== null) this.#record(learningAuditEvent(client, note, failure));
   }
 
   #tunnelHello(because?: string): void {
@@ -950,17 +991,20 @@ export class ProxySession implements Session {
   #recordTlsFailure(side: Side, fault: TransportFault): { normalizedReason: string } {
     const { serverName, leafName } = this.#handshakes!;
     const host = side === "server" ? serverName : leafName;
-    const { normalizedReason, sourceConfidence } = normalizeTlsFailure(fault, side);
+    const failure = normalizeTlsFailure(fault, side);
+    const { normalizedReason, sourceConfidence } = failure;
+    const rawProviderError = `${fault.code}: ${fault.detail}`;
     this.#record(
       handshakeFailedEvent({
         side,
         normalizedReason,
-        rawProviderError: `${fault.code}: ${fault.detail}`,
+        rawProviderError,
         sourceConfidence,
         host,
         hostFailures: this.effects.countTlsFailure(host, normalizedReason),
       }),
     );
+    if (side === "client") this.#learn(failure, rawProviderError);
     return { normalizedReason };
   }
 

@@ -11,6 +11,7 @@
 import { dirname, join } from "node:path";
 import { buildAuthority, serialNumber } from "../tls/certificate.ts";
 import { decodePem, encodePem } from "../tls/pem.ts";
+import { removeTemporaries, replaceFile, takeLock } from "./atomic_file.ts";
 import { type KeyKind, makeKeyPair, random, sha1, sha256Hex, signerFor } from "./ca_keys.ts";
 import { type CaMaterial, readCaMaterial, unusable } from "./ca_material.ts";
 import { StartError } from "./start_error.ts";
@@ -56,7 +57,7 @@ export async function openManagedCa(files: CaFiles, recipe: CaRecipe, nowMs: num
       };
     }
     if (state.certIsCurrent) return { material: state.material, notice: [] };
-    await replaceFile(files.certPath, state.material.certPem, 0o644);
+    await replaceCaFile(files.certPath, state.material.certPem, 0o644);
     return { material: state.material, notice: [`Wrote ${files.certPath} again from ${files.keyPath}`] };
   });
 }
@@ -82,11 +83,11 @@ export async function rotateManagedCa(
       return { material, notice: [], rotated: true, previousCertPath: null };
     }
     if (expected !== null && state.material.fingerprint !== expected) {
-      if (!state.certIsCurrent) await replaceFile(files.certPath, state.material.certPem, 0o644);
+      if (!state.certIsCurrent) await replaceCaFile(files.certPath, state.material.certPem, 0o644);
       return { material: state.material, notice: [], rotated: false, previousCertPath: null };
     }
     const previousCertPath = setAsidePath(files, state.material.certPem);
-    await replaceFile(previousCertPath, state.material.certPem, 0o644);
+    await replaceCaFile(previousCertPath, state.material.certPem, 0o644);
     const material = await makeCa(files, recipe, nowMs);
     return { material, notice: [], rotated: true, previousCertPath };
   });
@@ -188,14 +189,10 @@ async function makeCa(files: CaFiles, recipe: CaRecipe, nowMs: number): Promise<
     keyPath: files.keyPath,
     keyText,
   });
-  await replaceFile(files.keyPath, keyText, 0o600);
-  await replaceFile(files.certPath, certPem, 0o644);
+  await replaceCaFile(files.keyPath, keyText, 0o600);
+  await replaceCaFile(files.certPath, certPem, 0o644);
   return material;
 }
-
-/** How long another process may take to make the CA; RSA keys need a second at worst. */
-const LOCK_PATIENCE_MS = 15_000;
-const LOCK_RETRY_MS = 20;
 
 async function underLock<T>(files: CaFiles, work: () => Promise<T>): Promise<T> {
   try {
@@ -203,72 +200,38 @@ async function underLock<T>(files: CaFiles, work: () => Promise<T>): Promise<T> 
   } catch (error) {
     throw fileError(files.directory, "create", error);
   }
-  using _lock = await takeLock(join(files.directory, "lock"));
+  using _lock = await lockOf(join(files.directory, "lock"));
   await removeLeftovers(files);
   return await work();
 }
 
-async function takeLock(path: string): Promise<Deno.FsFile> {
-  let lock: Deno.FsFile | null = null;
+/** RSA keys need a second at worst, so what holds the lock for longer than its patience is stuck. */
+async function lockOf(path: string): Promise<Deno.FsFile> {
   try {
-    lock = await Deno.open(path, { write: true, create: true, mode: 0o600 });
-    for (let waitedMs = 0; !await lock.tryLock(true); waitedMs += LOCK_RETRY_MS) {
-      if (waitedMs >= LOCK_PATIENCE_MS) {
-        throw unusable(path, "another process has held this lock for 15 seconds", "stop that process");
-      }
-      await new Promise((resolve) => setTimeout(resolve, LOCK_RETRY_MS));
-    }
-    return lock;
+    const lock = await takeLock(path);
+    if (lock !== null) return lock;
+    throw unusable(path, "another process has held this lock for 15 seconds", "stop that process");
   } catch (error) {
-    lock?.close();
     throw fileError(path, "lock", error);
   }
 }
 
-/** What `replaceFile` calls its temporary files. */
-const TEMPORARY_NAME = /^ca(-[0-9a-f]{16})?\.(pem|key)\.[0-9a-f-]{36}\.tmp$/;
+const CA_FILE_NAME = /^ca(-[0-9a-f]{16})?\.(pem|key)$/;
 
 /** Temporary files of processes that were killed; call under the lock. */
 async function removeLeftovers(files: CaFiles): Promise<void> {
   try {
-    for await (const entry of Deno.readDir(files.directory)) {
-      if (!entry.isFile || !TEMPORARY_NAME.test(entry.name)) continue;
-      await Deno.remove(join(files.directory, entry.name));
-    }
+    await removeTemporaries(files.directory, (name) => CA_FILE_NAME.test(name));
   } catch (error) {
     throw fileError(files.directory, "read", error);
   }
 }
 
-/** Readers see the old content or the new one, whole; a crash leaves one of the two. */
-async function replaceFile(path: string, text: string, mode: number): Promise<void> {
-  const temporary = `${path}.${crypto.randomUUID()}.tmp`;
+async function replaceCaFile(path: string, text: string, mode: number): Promise<void> {
   try {
-    try {
-      // The mode is the file's from its first instant; Windows has access lists inherited from the directory.
-      using file = await Deno.open(temporary, { write: true, createNew: true, mode });
-      const bytes = new TextEncoder().encode(text);
-      for (let written = 0; written < bytes.length;) written += await file.write(bytes.subarray(written));
-      await file.sync();
-    } catch (error) {
-      await Deno.remove(temporary).catch(() => {});
-      throw error;
-    }
-    await Deno.rename(temporary, path);
-    await syncDirectory(dirname(path));
+    await replaceFile(path, text, mode);
   } catch (error) {
     throw fileError(path, "write", error);
-  }
-}
-
-/** Makes a rename last through a power failure, where the platform lets a directory be opened. */
-async function syncDirectory(path: string): Promise<void> {
-  if (Deno.build.os === "windows") return;
-  try {
-    using directory = await Deno.open(path, { read: true });
-    await directory.sync();
-  } catch {
-    // Some file systems refuse; the rename itself is done.
   }
 }
 

@@ -10,8 +10,11 @@ import type { Authority } from "../core/authority.ts";
 import type { FlowContext, FlowEvent } from "../core/event.ts";
 import { addMilliseconds, type Instant } from "../core/instant.ts";
 import {
+  type ClientTlsFailure,
   type Decision,
   type Effects,
+  type LearningKey,
+  type LearningNote,
   type Question,
   type SecureClient,
   type Secured,
@@ -50,6 +53,8 @@ export interface World {
   /** True while the event log cannot take more; `wake` is called once when it can again. */
   logFull(wake: () => void): boolean;
   countTlsFailure(host: string, reason: string): { reason: number; total: number };
+  learn(failure: ClientTlsFailure): LearningNote | null;
+  learned(client: LearningKey): LearningNote | null;
   /** The session is over; its connections may still be flushing. */
   sessionClosed(driver: FlowDriver): void;
   /** The connections are gone too. */
@@ -235,6 +240,14 @@ export class FlowDriver implements Effects, DeadlineOwner {
 
   countTlsFailure(host: string, reason: string): { reason: number; total: number } {
     return this.world.countTlsFailure(host, reason);
+  }
+
+  learn(failure: ClientTlsFailure): LearningNote | null {
+    return this.world.learn(failure);
+  }
+
+  learned(client: LearningKey): LearningNote | null {
+    return this.world.learned(client);
   }
 
   close(): void {

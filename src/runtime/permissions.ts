@@ -69,7 +69,8 @@ export function neededWhileRunning(settings: Settings, configPath: string | null
       if (sink !== "-" && !sink.startsWith("unix:")) paths.push(dirname(sink));
     }
   }
-  if (tls.caRotateAfterMs > 0 && tls.caCertPath === null) paths.push(settings.stateDir);
+  const rotates = tls.caRotateAfterMs > 0 && tls.caCertPath === null;
+  if (rotates || tls.learnedBypass === "on") paths.push(settings.stateDir);
   let everyInterface = false;
   for (const text of listen) {
     const address = parseListenAddress(text);

@@ -10,7 +10,15 @@ import type { CloseReason } from "../core/close_reason.ts";
 import type { FlowContext, FlowEvent } from "../core/event.ts";
 import type { Instant } from "../core/instant.ts";
 import { formatIpv6, readIpv6 } from "../core/ip_address.ts";
-import type { Decision, Question, SecureClient, SecureServer } from "../core/session.ts";
+import type {
+  ClientTlsFailure,
+  Decision,
+  LearningKey,
+  LearningNote,
+  Question,
+  SecureClient,
+  SecureServer,
+} from "../core/session.ts";
 import type { TlsProfile } from "../core/settings.ts";
 import { compileOverrides, type Overrides } from "../policy/overrides.ts";
 import { compilePolicy } from "../policy/rules.ts";
@@ -27,6 +35,7 @@ import { transportFault } from "./faults.ts";
 import { type ConnCallbacks, FlowDriver, type SecureCallbacks, type World } from "./flow_driver.ts";
 import { openSha256 } from "./digest.ts";
 import { INFLATERS } from "./inflate.ts";
+import { LearnedBypasses } from "./learned_bypasses.ts";
 import { Listener } from "./listener.ts";
 import type {
   Notice,
@@ -100,6 +109,7 @@ class ProxyWorld implements World {
   readonly #serverTls: ServerTls;
   readonly #openedAt = performance.now();
   readonly #failures = new TlsFailureCounters();
+  readonly #learnedBypasses: LearnedBypasses;
   readonly #contexts = { "TLSv1.2": new WeakMap<object, tls.SecureContext>(), "TLSv1.3": new WeakMap() };
   /** Flows whose session is open. */
   readonly #open = new Set<FlowDriver>();
@@ -154,6 +164,10 @@ class ProxyWorld implements World {
     this.ended = promise;
     this.#resolveEnded = resolve;
     for (const message of [...ca.notice, ...trust.notices]) this.#notice("warn", message);
+    this.#learnedBypasses = new LearnedBypasses(settings, {
+      notice: ({ level, message }) => this.#notice(level, message),
+      nowMs: Date.now,
+    });
     if (settings.tls.caRotateAfterMs > 0) this.#rotateByAge();
   }
 
@@ -247,6 +261,7 @@ class ProxyWorld implements World {
       await drained;
       clearTimeout(timer);
     }
+    await this.#learnedBypasses.saved();
     await this.#log.close();
     this.#resolveEnded(
       this.#failure === null
@@ -388,6 +403,14 @@ class ProxyWorld implements World {
 
   countTlsFailure(host: string, reason: string): { reason: number; total: number } {
     return this.#failures.count(host, reason);
+  }
+
+  learn(failure: ClientTlsFailure): LearningNote | null {
+    return this.#learnedBypasses.learn(failure);
+  }
+
+  learned(client: LearningKey): LearningNote | null {
+    return this.#learnedBypasses.learned(client);
   }
 
   sessionClosed(flow: FlowDriver): void {

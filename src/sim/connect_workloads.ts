@@ -16,6 +16,7 @@ import {
   tlsSetup,
   unreachableServer,
 } from "./flow_plan.ts";
+import type { HelloOptions } from "./hello.ts";
 import { rawTurns } from "./http_workloads.ts";
 import { planExchange } from "./messages.ts";
 import { type Peer, type Script, unlessClosed } from "./script.ts";
@@ -135,9 +136,19 @@ const BAD_CONNECTS: readonly (readonly [string, number])[] = [
 
 /** TLS in which no HTTP/1.1 was offered is carried through untouched. */
 export function onlyHttp2(planner: Planner): FlowPlan {
+  return { ...carriedThrough(planner, { alpn: ["h2"] }), name: "TLS for HTTP/2 only" };
+}
+
+/** TLS of a client that is known to refuse the CA for this host. */
+export function learnedBypass(planner: Planner): FlowPlan {
+  const plan = carriedThrough(planner, {});
+  return { ...plan, name: "a client that is known to refuse the CA", learned: true };
+}
+
+function carriedThrough(planner: Planner, options: Partial<HelloOptions>): FlowPlan {
   const { random } = planner;
   const [host, authority] = target(planner);
-  const setup = tlsSetup(host, random, { alpn: ["h2"] });
+  const setup = tlsSetup(host, random, options);
   const connect = connectTurns(authority, random);
   const raw = [
     says("client", setup.hello),
@@ -146,7 +157,7 @@ export function onlyHttp2(planner: Planner): FlowPlan {
   ];
   return {
     ...PLAIN,
-    name: "TLS for HTTP/2 only",
+    name: "TLS that is carried through",
     client: clearClient([...connect, ...raw], "ends"),
     servers: new Map([[authority, server(raw, 0)]]),
     hello: setup.hello,

@@ -37,6 +37,8 @@ const EFFECTS = [
   "record",
   "close",
   "countTlsFailure",
+  "learn",
+  "learned",
 ] as const satisfies readonly (keyof Effects)[];
 
 /** The session made by `make`, watched; what breaks the contract is told to `report`. */

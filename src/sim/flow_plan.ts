@@ -21,6 +21,8 @@ export interface FlowPlan {
   readonly actions: ReadonlyMap<string, Action>;
   /** What the client says to begin TLS. */
   readonly hello: Uint8Array | null;
+  /** Its client has refused the CA before, often enough. */
+  readonly learned?: true;
   /** Where a reverse listener sends it. */
   readonly reverse?: Origin;
   /** How the flow ends if nothing disturbs it. */

@@ -8,7 +8,18 @@ import { createHash } from "node:crypto";
 import { type Authority, formatAuthority } from "../core/authority.ts";
 import type { FlowContext, FlowEvent } from "../core/event.ts";
 import type { Instant } from "../core/instant.ts";
-import type { Decision, Effects, Question, SecureClient, SecureServer, Session } from "../core/session.ts";
+import type {
+  ClientTlsFailure,
+  Decision,
+  Effects,
+  LearningKey,
+  LearningNote,
+  Question,
+  SecureClient,
+  SecureServer,
+  Session,
+} from "../core/session.ts";
+import { Learning } from "../policy/learning.ts";
 import { ProxySession } from "../proxy/session.ts";
 import { type SessionConfig, sessionConfig } from "../proxy/session_config.ts";
 import { InFlightBudget } from "../runtime/budget.ts";
@@ -104,6 +115,9 @@ export class SimWorld implements World {
   readonly #byEnd = new Map<Conn, { flow: SimFlow; conn: SimConn }>();
   readonly #links: Link[] = [];
   readonly #failures = new Map<string, number>();
+  /** Hosts whose client has refused the CA before. */
+  readonly #refusers = new Set<string>();
+  readonly #learning = new Learning({ mode: "on", failuresNeeded: 2, windowMs: 60_000, ttlMs: 60_000 });
   readonly #servers = new Map<string, SimFlow>();
   #calm = false;
 
@@ -138,7 +152,10 @@ export class SimWorld implements World {
     this.flows.push(flow);
     this.#byId.set(id, flow);
     this.#byEnd.set(conn.end, { flow, conn });
-    for (const authority of plan.servers.keys()) this.#servers.set(authority, flow);
+    for (const authority of plan.servers.keys()) {
+      this.#servers.set(authority, flow);
+      if (plan.learned) this.#refusers.add(authority.slice(0, authority.lastIndexOf(":")));
+    }
     const context: FlowContext = {
       flowId: id,
       clientAddr: `10.9.8.7:${10_000 + this.flows.length}`,
@@ -314,6 +331,27 @@ export class SimWorld implements World {
       return counted;
     };
     return { reason: count(`${host} ${reason}`), total: count(host) };
+  }
+
+  learn(failure: ClientTlsFailure): LearningNote | null {
+    return this.#learning.failed(failure, this.#nowMs);
+  }
+
+  learned(client: LearningKey): LearningNote | null {
+    if (this.#refusers.has(client.host)) this.#refuseCa(client);
+    return this.#learning.bypass(client, this.#nowMs);
+  }
+
+  get #nowMs(): number {
+    return Math.floor(this.clock.now() / 1e6);
+  }
+
+  /** What two flows before this one would have come to. */
+  #refuseCa(client: LearningKey): void {
+    const said = { normalizedReason: "unknown_ca", sourceConfidence: "authoritative", bar: null } as const;
+    for (let count = 0; count < 2; count++) {
+      this.#learning.failed({ ...client, ...said, error: "simulated" }, this.#nowMs);
+    }
   }
 
   sessionClosed(driver: FlowDriver): void {

@@ -28,6 +28,20 @@ export function ja4(hello: ClientHello, sha256: Digest, transport: "t"): string 
   return `${head}_${digest12(ciphers, sha256)}_${digest12(extensions, sha256)}`;
 }
 
+/**
+ * What a client's connections have in common, for telling whether it is the same client again: the JA4 of the
+ * hello without what comes and goes. A session to resume (`pre_shared_key`, and `early_data` with it, RFC 8446
+ * §4.2.10 and §4.2.11) is offered once there is one, a `cookie` (§4.2.2) where a server asked for it, and
+ * `padding` (RFC 7685) depends on the length of the rest. Without them this is the JA4 itself, `usual`.
+ */
+export function lastingJa4(hello: ClientHello, usual: string, sha256: Digest, transport: "t"): string {
+  if (!hello.extensions.some((type) => PASSING.has(type))) return usual;
+  const extensions = hello.extensions.filter((type) => !PASSING.has(type));
+  return ja4({ ...hello, extensions }, sha256, transport);
+}
+
+const PASSING: ReadonlySet<number> = new Set([0x0015, 0x0029, 0x002a, 0x002c]);
+
 /** The unhashed form, `JA4_r`. */
 export function ja4Text(hello: ClientHello, transport: "t"): string {
   return ja4Parts(hello, transport).join("_");

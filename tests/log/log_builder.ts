@@ -325,6 +325,18 @@ export function goodLog(): LogBuilder {
     tlsEvents[0]!,
     flowEvent("connect_decision", { action: "intercept", reason: "default", sni: "other.example.com" }),
     tlsEvents[1]!,
+    flowEvent("tls_learning_audit", {
+      expires_in_ms: 900_000,
+      failures: 2,
+      failures_needed: 2,
+      fingerprint: "t13d1516h2_8daaf6152771_e5627efa2ab1",
+      host: "other.example.com",
+      normalized_reason: "unknown_ca",
+      outcome: "suggested",
+      reason: "threshold",
+      source_confidence: "authoritative",
+      suggestion: 'policy.ignore_hosts = ["other.example.com"]',
+    }),
     flowEvent("tls_handshake_failed", {
       normalized_reason: "unknown_ca",
       provider_identity: "deno-rustls",

@@ -43,7 +43,8 @@ Deno.test("ReadableLines gives one aligned line for each exchange and for each f
     "0.000s  CONNECT    -   2.0 KiB    3.0 s  -  (connect_parse_failed)",
     "0.000s  GET      101       0 B   2.5 ms  http://api.example.com/a",
     "0.000s  GET      403*      0 B   2.5 ms  https://api.example.com/v1/items?x=1  (blocked)",
-    "0.000s  CONNECT    -   2.0 KiB    3.0 s  api.example.com:443  (tls_handshake_failed)",
+    "0.000s  CONNECT    -   2.0 KiB    3.0 s  api.example.com:443  (tls_handshake_failed: " +
+    'policy.ignore_hosts = ["other.example.com"] lets it through)',
   ]);
 });
 

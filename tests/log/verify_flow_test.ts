@@ -84,6 +84,23 @@ Deno.test("FlowChecker takes a tunnel's hello, and handshakes after it where a r
   assertEquals(check([received, onHello("block")]).at, 1);
 });
 
+Deno.test("FlowChecker takes a learned bypass after a ClientHello, once, as a tunnel, and before any handshake", () => {
+  const bypass = (action = "tunnel") =>
+    flowEvent("connect_decision", { action, reason: "learned_bypass", sni: "a" });
+  const begun = [received, decision("intercept"), tlsEvents[0]!];
+  const started = tlsEvents.find(({ kind }) => kind === "tls_handshake_started")!;
+  assertEquals(check([...begun, bypass(), closed()]).fault, null);
+  for (
+    const [events, detail] of [
+      [[received, decision("intercept"), bypass()], "a learned bypass after no ClientHello"],
+      [[...begun, bypass("block")], "a learned bypass is a tunnel, found block"],
+      [[...begun, bypass(), bypass()], "a learned bypass after a learned bypass"],
+      [[...begun, started, bypass()], "a learned bypass after a handshake"],
+      [[...begun, bypass(), started], "tls_handshake_started after a learned bypass"],
+    ] as const
+  ) assertEquals(check(events).fault?.detail, detail);
+});
+
 Deno.test("FlowChecker lets out the id of a tunnelled plain request, and of no other", () => {
   const plain = (action: string) => [received, decision(action)];
   assertEquals(check([...plain("tunnel"), ...plain("intercept"), ...exchange(2)]).fault, null);

@@ -4,6 +4,7 @@ import type { FlowEvent } from "../../src/core/event.ts";
 import {
   type Decision,
   type Effects,
+  type LearningNote,
   type Question,
   type Timer,
   TIMERS,
@@ -22,6 +23,8 @@ class Notes {
   readonly questions: number[] = [];
   /** A policy that answers at once; without one questions stay open. */
   policy: ((question: Question) => Decision) | null = null;
+  /** What is known of any client that comes. */
+  learned: "bypassed" | "expired" | null = null;
   /** What was asked last. */
   asked: Question | null = null;
   readonly armed = new Set<Timer>();
@@ -62,8 +65,14 @@ class Notes {
       this.questions.push(args[0] as number);
       return null;
     }
+    if (name === "learn") return noteOf("counted");
+    if (name === "learned") return this.learned === null ? null : noteOf(this.learned);
     return name === "countTlsFailure" ? { reason: 1, total: 1 } : undefined;
   }
+}
+
+function noteOf(outcome: LearningNote["outcome"]): LearningNote {
+  return { outcome, reason: "threshold", failures: 1, failuresNeeded: 2 };
 }
 
 function decisionOf(action: Decision["action"]): Decision {
@@ -213,6 +222,11 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 
 const asks: fc.Arbitrary<Asks> = fc.record({ decidesRequests: fc.boolean(), decidesHellos: fc.boolean() });
 
+const known = (outcome: "bypassed" | "expired"): Step => ({
+  label: `known ${outcome}`,
+  take: (notes) => void (notes.learned = outcome),
+});
+
 const well = answeredWell("http/1.1");
 const badly = answeredBadly({ kind: "tls", code: "X", detail: "x" });
 const TO_PEEKING = [received("client", "CONNECT a.test:443 HTTP/1.1\r\n\r\n"), decided("intercept"), well];
@@ -231,7 +245,10 @@ const BEGINNINGS: readonly (readonly Step[])[] = [
   [TO_PEEKING[0]!, decided("tunnel"), well],
   TO_SECURING.slice(0, -1),
   TO_SECURING,
+  [known("bypassed"), ...TO_SECURING],
+  [known("expired"), ...TO_SECURING],
   [...TO_SECURING, well],
+  [...TO_SECURING, well, badly],
   TO_REFUSAL,
   [...TO_REFUSAL, well],
   TO_HTTPS,
@@ -258,6 +275,7 @@ const REVERSE_BEGINNINGS: readonly (readonly Step[])[] = [
   [decided("tunnel"), well],
   TO_ORIGIN.slice(0, -1),
   TO_ORIGIN,
+  [known("bypassed"), ...TO_ORIGIN],
   [...TO_ORIGIN, well],
   [...TO_ORIGIN, badly],
   [...TO_ORIGIN, badly, answeredWell("h2")],

@@ -274,6 +274,16 @@ const CASES: Readonly<Record<SettingKey, Cases>> = {
     invalid: ["", 1, null, ["system"]],
   },
   "tls.upstream_ca_bundle": PATHS,
+  "tls.learned_bypass": choice("off", "suggest", "on"),
+  "tls.learned_bypass_failures": count(1, 100),
+  "tls.learned_bypass_window": {
+    valid: [["1s", 1_000], ["1d", DAY_MS]],
+    invalid: ["999ms", "0s", `${DAY_MS + 1}ms`, "2d", 5],
+  },
+  "tls.learned_bypass_ttl": {
+    valid: [["1s", 1_000], ["30d", 30 * DAY_MS]],
+    invalid: ["999ms", "0s", `${30 * DAY_MS + 1}ms`, "31d", 5],
+  },
   "capture.body_bytes": size(0, TiB),
   "capture.payload_bytes": size(0, 16 * MiB),
   "capture.redact_headers": {

@@ -86,6 +86,8 @@ function flow(options: { flowBufferBytes?: number; budgetBytes?: number; budget?
       return state.logFull;
     },
     countTlsFailure: () => ({ reason: 1, total: 1 }),
+    learn: () => null,
+    learned: () => null,
     sessionClosed: () => state.closed++,
     flowGone: () => state.gone++,
     bug: (error) => state.bugs.push(error),

@@ -154,6 +154,8 @@ Deno.test("neededWhileRunning is the network alone, unless something is to be op
   });
   if (Deno.build.os !== "windows") {
     assertEquals(nothing, { ...NOTHING, net: true, done: ["/c.toml", "/a", "/b"] });
+    assertEquals(needed({ tls: { learned_bypass: "suggest" } }).write, []);
+    assertEquals(needed({ tls: { learned_bypass: "on" } }).write, ["/s"]);
     assertEquals(
       needed({ events: { sinks: ["/l/e.jsonl", "-", "unix:/x"], rotate_bytes: "1MiB" } }).write,
       ["/l"],

@@ -29,6 +29,7 @@ import type {
   TransportFault,
 } from "../../src/core/session.ts";
 import type { Side } from "../../src/core/side.ts";
+import type { Learning } from "../../src/policy/learning.ts";
 
 export type MakeSession = (effects: Effects) => Session;
 
@@ -163,12 +164,19 @@ function exactly(expected: Done): Expected {
   return { text: line(expected), matches: (done) => line(done) === line(expected) };
 }
 
+/** What is learned in several plays, one after the other, and the wall clock they share. */
+export interface Lessons {
+  readonly learning: Learning;
+  nowMs: number;
+}
+
 export class Play {
   readonly session: Session;
   readonly #done: Done[] = [];
   readonly #timers = new Map<Timer, Instant>();
   readonly #paused = new Set<Side>();
   readonly #failures = new Map<string, number>();
+  #lessons: Lessons | null = null;
   #questions: number[] = [];
   #now: Instant = 0;
   #closed = false;
@@ -214,6 +222,12 @@ export class Play {
   secureFails(side: Side, code = "CERT_HAS_EXPIRED"): this {
     const tls: TransportFault = { kind: "tls", code, detail: `simulated: ${code}` };
     return this.#input(() => this.session.secureFailed(side, tls, this.#now));
+  }
+
+  /** From here on something is learned; without this nothing is. */
+  knows(lessons: Lessons): this {
+    this.#lessons = lessons;
+    return this;
   }
 
   /** Answers the oldest question that is open. */
@@ -327,6 +341,8 @@ export class Play {
         this.#closed = true;
         this.#timers.clear();
       },
+      learn: (failure) => this.#lessons?.learning.failed(failure, this.#lessons.nowMs) ?? null,
+      learned: (client) => this.#lessons?.learning.bypass(client, this.#lessons.nowMs) ?? null,
       countTlsFailure: (host, reason) => {
         const count = (key: string) => {
           const counted = (this.#failures.get(key) ?? 0) + 1;

@@ -1,7 +1,7 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertNotEquals } from "@std/assert";
 import { createHash } from "node:crypto";
 import { type ClientHello, ClientHelloReader } from "../../src/tls/client_hello.ts";
-import { ja3, ja3Text, ja4, ja4Text } from "../../src/tls/fingerprint.ts";
+import { ja3, ja3Text, ja4, ja4Text, lastingJa4 } from "../../src/tls/fingerprint.ts";
 import {
   alpn,
   clientHello,
@@ -41,6 +41,21 @@ Deno.test("ja4 gives the worked example of its definition", () => {
       "0005,000a,000b,000d,0012,0015,0017,001b,0023,002b,002d,0033,4469,ff01_" +
       "0403,0804,0401,0503,0805,0501,0806,0601",
   );
+});
+
+Deno.test("lastingJa4 is the JA4 without what comes and goes with a session, a cookie or padding", () => {
+  const lasting: [number, number[]][] = [serverName("a.test"), alpn("h2"), supportedVersions(0x0304)];
+  const of = (...more: [number, number[]][]) => {
+    const hello = helloOf({ extensions: [...lasting, ...more] });
+    return lastingJa4(hello, ja4(hello, sha256, "t"), sha256, "t");
+  };
+  const first = ja4(helloOf({ extensions: lasting }), sha256, "t");
+  assertEquals(of(), first);
+  for (const type of [0x29, 0x2a, 0x2c, 0x15]) {
+    assertEquals(of([type, [0]]), first);
+    assertNotEquals(ja4(helloOf({ extensions: [...lasting, [type, [0]]] }), sha256, "t"), first);
+  }
+  assertNotEquals(of([0x23, []]), first);
 });
 
 Deno.test("ja4 takes the ends of the first protocol, of its hex form when they are not alphanumeric", () => {

@@ -40,7 +40,7 @@ function pathsOf({ listen, stateDir, tls, events }: Settings): Need[] {
   };
   need("tls.ca_cert_path", tls.caCertPath, false);
   need("tls.ca_key_path", tls.caKeyPath, false);
-  if (tls.caCertPath === null) need("state_dir", stateDir, true);
+  if (tls.caCertPath === null || tls.learnedBypass === "on") need("state_dir", stateDir, true);
   if (tls.upstreamTrust !== "system" && tls.upstreamTrust !== "bundled") {
     need("tls.upstream_trust", tls.upstreamTrust, false);
   }

@@ -328,6 +328,38 @@ export const DESCRIPTORS = [
     why: "A PEM bundle of roots added to upstream_trust.",
   },
   {
+    key: "tls.learned_bypass",
+    type: "choice",
+    choices: ["off", "suggest", "on"],
+    default: "suggest",
+    why:
+      "Clients that refuse the CA for a host: say what lets them through, or let them through for a while.",
+  },
+  {
+    key: "tls.learned_bypass_failures",
+    type: "count",
+    min: 1,
+    max: 100,
+    default: 2,
+    why: "How often the same client must have refused the CA for the same host.",
+  },
+  {
+    key: "tls.learned_bypass_window",
+    type: "duration",
+    min: SECOND,
+    max: DAY,
+    default: 10 * MINUTE,
+    why: "The span in which those refusals must lie.",
+  },
+  {
+    key: "tls.learned_bypass_ttl",
+    type: "duration",
+    min: SECOND,
+    max: 30 * DAY,
+    default: 15 * MINUTE,
+    why: "How long a learned bypass holds; it is not prolonged by use.",
+  },
+  {
     key: "capture.body_bytes",
     type: "size",
     min: 0,
