@@ -44,6 +44,7 @@ export const EVENT_KINDS = [
   "grpc_headers",
   "grpc_message",
   "grpc_trailers",
+  "multipart_part",
   "payload_decoded",
   "decoder_failed",
   "observer_stopped",

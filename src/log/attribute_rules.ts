@@ -297,6 +297,15 @@ const ATTRIBUTE_RULES: Readonly<Record<EventKind, Readonly<Record<string, Rule>>
     implied_status_name: optional(text),
     trailers_only: optional(flag),
   },
+  multipart_part: {
+    exchange_id: ordinal,
+    direction,
+    bytes: count,
+    complete: optional(flag),
+    headers: fieldLines,
+    index: count,
+    truncated: optional(flag),
+  },
   payload_decoded: {
     exchange_id: optional(ordinal),
     direction,

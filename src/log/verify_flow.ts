@@ -138,6 +138,7 @@ export class FlowChecker {
       case "grpc_headers":
       case "grpc_message":
       case "grpc_trailers":
+      case "multipart_part":
       case "payload_decoded":
       case "decoder_failed":
       case "observer_stopped":

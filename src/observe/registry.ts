@@ -4,13 +4,14 @@
  * find it by this list.
  */
 import { GRPC } from "./grpc/observer.ts";
+import { MULTIPART } from "./multipart.ts";
 import { NDJSON } from "./ndjson.ts";
 import type { ObserverDefinition, StreamObserverDefinition } from "./observer.ts";
 import { PAYLOAD } from "./payload/observer.ts";
 import { SSE } from "./sse.ts";
 import { WEBSOCKET } from "./websocket/websocket.ts";
 
-export const OBSERVERS: readonly ObserverDefinition[] = [GRPC, NDJSON, SSE, PAYLOAD];
+export const OBSERVERS: readonly ObserverDefinition[] = [GRPC, NDJSON, SSE, MULTIPART, PAYLOAD];
 
 /** Those of streams that carry another protocol than HTTP, likewise. */
 export const STREAM_OBSERVERS: readonly StreamObserverDefinition[] = [WEBSOCKET];

@@ -163,6 +163,7 @@ function observed(exchangeId: number, direction: "request" | "response"): FlowEv
       value: {},
       ...of,
     }, key),
+    flowEvent("multipart_part", { bytes: 2, headers: [["A", "b"]], index: 0, ...of }, key),
     flowEvent("sse_event", { bytes: 1, data: "x", event: "e", id: "7", index: 0, ...of }, key),
     flowEvent("ndjson_line", { bytes: 2, data: "{}", index: 0, ...of }, key),
     flowEvent("grpc_headers", {
