@@ -91,6 +91,7 @@ export interface Settings {
     readonly learnedBypassTtlMs: number;
   };
   readonly capture: {
+    readonly observe: boolean;
     readonly bodyBytes: number;
     readonly payloadBytes: number;
     readonly redactHeaders: readonly string[];

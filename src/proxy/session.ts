@@ -27,7 +27,7 @@ import { encodeAnswer } from "../http1/answer.ts";
 import type { Http1Error } from "../http1/errors.ts";
 import { Http1Relay, type RelayHost } from "../http1/relay.ts";
 import { Http2Relay } from "../http2/relay.ts";
-import type { StreamObservation } from "../http/observation.ts";
+import { NO_OBSERVATION, type Observation, type StreamObservation } from "../http/observation.ts";
 import { FlowObservation } from "../observe/flow_observation.ts";
 import { type ClientHello, ClientHelloReader } from "../tls/client_hello.ts";
 import { normalizeTlsFailure, type TlsFailure } from "../tls/failure.ts";
@@ -641,7 +641,7 @@ export class ProxySession implements Session {
       host,
       limits: this.config.limits,
       capture: this.config.capture,
-      observation: this.#observation ??= this.#observe(),
+      observation: this.#observe(),
       scheme,
       authority: this.#target === null ? "" : formatAuthority(this.#target),
       router,
@@ -1071,8 +1071,9 @@ export class ProxySession implements Session {
     if (this.#refuser!.push(data)) this.#close(reason, answer.detail);
   }
 
-  #observe(): FlowObservation {
-    return new FlowObservation({
+  #observe(): Observation {
+    if (!this.config.observes) return NO_OBSERVATION;
+    return this.#observation ??= new FlowObservation({
       config: this.config.observe,
       record: (event) => this.effects.record(event),
       now: () => this.#now,
@@ -1106,7 +1107,7 @@ export class ProxySession implements Session {
       },
       limits: this.config.http2Limits,
       capture: this.config.capture,
-      observation: this.#observation ??= this.#observe(),
+      observation: this.#observe(),
       scheme,
       authority: this.#target === null ? "" : formatAuthority(this.#target),
       gate: this.#newGate("http2", scheme),

@@ -28,6 +28,8 @@ export interface SessionConfig {
   readonly tunnelIdleMs: number;
   readonly tlsProfile: TlsProfile;
   readonly upstreamSniMode: Settings["tls"]["upstreamSniMode"];
+  /** `capture.observe`; where not, `observe` is not asked. */
+  readonly observes: boolean;
   readonly observe: ObserveConfig;
   /** Policy looks at single requests of intercepted connections, not only at where they go. */
   readonly decidesRequests: boolean;
@@ -77,6 +79,7 @@ export function sessionConfig(
     upstreamSniMode: settings.tls.upstreamSniMode,
     decidesRequests: asks.decidesRequests ?? false,
     decidesHellos: asks.decidesHellos ?? false,
+    observes: settings.capture.observe,
     observe: {
       observers: OBSERVERS,
       streamObservers: STREAM_OBSERVERS,

@@ -67,3 +67,28 @@ Deno.test("a server-sent event comes through a gzip that is only flushed, not en
   });
   await origin.close();
 });
+
+Deno.test("capture.observe = false: bodies are logged as they were transferred, and nothing is said of what they hold", async () => {
+  const coded = new Uint8Array(gzipSync('{"a":1}'));
+  const origin = await startRawOrigin(async (connection) => {
+    await connection.readThrough("\r\n\r\n");
+    await connection.write(
+      "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\n" +
+        `Content-Length: ${coded.length}\r\n\r\n`,
+    );
+    await connection.write(coded);
+  });
+  await withProxy({ settings: { capture: { observe: false } } }, async (proxy) => {
+    const connection = await proxy.connect();
+    await connection.write(`GET http://${origin.authority}/ HTTP/1.1\r\nHost: ${origin.authority}\r\n\r\n`);
+    await connection.readThrough("\r\n\r\n");
+    assertEquals(Uint8Array.from(await connection.readExactly(coded.length)), coded);
+    const completed = await proxy.event(({ kind }) => kind === "exchange_completed");
+    assertEquals(completed.attributes.outcome, "complete");
+    assertEquals(completed.attributes.response_decoded_bytes, undefined);
+    const chunks = proxy.of("response_body_chunk").map(({ attributes }) => attributes.data_base64);
+    assertEquals(chunks, [coded.toBase64()]);
+    assertEquals(proxy.of("payload_decoded"), []);
+  });
+  await origin.close();
+});

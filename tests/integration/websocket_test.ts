@@ -61,13 +61,17 @@ async function open(proxy: TestProxy, url: string) {
   };
 }
 
-async function withEcho(secure: boolean, work: (proxy: TestProxy, url: string) => Promise<void>) {
+async function withEcho(
+  secure: boolean,
+  work: (proxy: TestProxy, url: string) => Promise<void>,
+  settings: Readonly<Record<string, unknown>> = {},
+) {
   const bundle = await Deno.makeTempFile({ suffix: ".crt" });
   await Deno.writeTextFile(bundle, authority.certPem);
   const echo = startEcho(secure);
   try {
     await withProxy(
-      { settings: { tls: { upstream_ca_bundle: bundle } } },
+      { settings: { ...settings, tls: { upstream_ca_bundle: bundle } } },
       (proxy) => work(proxy, `${secure ? "wss" : "ws"}://localhost:${echo.port}/chat`),
     );
   } finally {
@@ -134,6 +138,18 @@ Deno.test("WebSocket messages of 1 byte to 16 MiB come through whole and are cou
     assertEquals(told("request"), [...sizes, 10]);
     assertEquals(told("response"), [...sizes, 300_000]);
   });
+});
+
+Deno.test("capture.observe = false: a WebSocket passes, and nothing is said of what it carries", async () => {
+  await withEcho(true, async (proxy, url) => {
+    const peer = await open(proxy, url);
+    assertEquals(await peer.answer("hello"), "hello");
+    await peer.close();
+    const closed = await proxy.closed(1);
+    assertEquals([closed.protocol, closed.attributes.reason_code], ["tunnel", "complete"]);
+    assertEquals(proxy.of("response_headers", 1)[0]!.attributes.status, 101);
+    assertEquals([...proxy.of("websocket_opened", 1), ...proxy.of("ws_message", 1)], []);
+  }, { capture: { observe: false } });
 });
 
 Deno.test("a WebSocket that is cut by a stop of the proxy is told as closed", async () => {

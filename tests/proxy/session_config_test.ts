@@ -9,7 +9,7 @@ Deno.test("sessionConfig takes over what sessions need, names of fields in lower
     values: {
       state_dir: "/tmp/x",
       http: { http2_enabled: false, max_head_bytes: 2048 },
-      capture: { redact_headers: ["X-Secret"], body_bytes: 7 },
+      capture: { redact_headers: ["X-Secret"], body_bytes: 7, observe: false },
       timeouts: { head: "3s", tunnel_idle: "4s" },
     },
     env: {},
@@ -28,5 +28,6 @@ Deno.test("sessionConfig takes over what sessions need, names of fields in lower
   assertEquals(config.http2Enabled, false);
   assertEquals([...config.capture.redactHeaders], ["x-secret"]);
   assertEquals(config.capture.bodyBytes, 7);
+  assertEquals(config.observes, false);
   assertEquals([config.md5("a"), config.sha256("a")], ["m", "s"]);
 });

@@ -285,6 +285,7 @@ const CASES: Readonly<Record<SettingKey, Cases>> = {
     invalid: ["999ms", "0s", `${30 * DAY_MS + 1}ms`, "31d", 5],
   },
   "capture.body_bytes": size(0, TiB),
+  "capture.observe": { valid: [[true, true], [false, false]], invalid: ["yes", "1", 1, 0, ["true"]] },
   "capture.payload_bytes": size(0, 16 * MiB),
   "capture.redact_headers": {
     valid: [[[], []], [["X-Secret", "a"], ["x-secret", "a"]], [["x".repeat(256)], ["x".repeat(256)]]],

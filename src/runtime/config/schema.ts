@@ -360,6 +360,13 @@ export const DESCRIPTORS = [
     why: "How long a learned bypass holds; it is not prolonged by use.",
   },
   {
+    key: "capture.observe",
+    type: "switch",
+    default: true,
+    why:
+      "Looks into messages: codings, streams, payloads, WebSockets. Off, bodies are logged as transferred.",
+  },
+  {
     key: "capture.body_bytes",
     type: "size",
     min: 0,
