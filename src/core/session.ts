@@ -39,6 +39,10 @@ export interface TransportFault {
   /** The platform's own code, e.g. `ECONNRESET`. */
   readonly code: string;
   readonly detail: string;
+  /** What the platform said, where `code` and `detail` are what was found out after it. */
+  readonly raw?: string;
+  /** Found by the proxy itself: no platform said anything. */
+  readonly own?: true;
 }
 
 /** What a finished handshake agreed on. */
@@ -47,6 +51,8 @@ export interface Secured {
   /** As TLS names it: `TLSv1.2`, `TLSv1.3`. */
   readonly version: string;
   readonly cipher: string;
+  /** An earlier session was resumed. */
+  readonly resumed?: boolean;
   /** Client side only: whether the leaf came from the cache. */
   readonly certCache?: "hit" | "miss";
   /** Server side, where the certificate need not verify: what is wrong with it, or null. */
@@ -204,7 +210,7 @@ export interface Effects {
   record(event: FlowEvent): void;
   /** The flow is over: nothing more is called on this session. Pending bytes still go out, within a linger time. */
   close(): void;
-  /** Counts one failed handshake of this host; gives how many there were, this one included. */
+  /** Counts one failed handshake of this host; gives how many there were in the rolling window, with this one. */
   countTlsFailure(host: string, reason: string): { readonly reason: number; readonly total: number };
   /** Tells of a client's failed handshake; gives what became of it, null where nothing is learned. */
   learn(failure: ClientTlsFailure): LearningNote | null;

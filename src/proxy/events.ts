@@ -5,6 +5,7 @@ import type { ClientTlsFailure, Decision, LearningKey, LearningNote, Secured } f
 import type { Side } from "../core/side.ts";
 import type { Http3Passthrough } from "./http3.ts";
 import type { ClientHello } from "../tls/client_hello.ts";
+import { FAILURE_WINDOW_MS } from "../tls/failure.ts";
 import { groupName, hexCode } from "../tls/named_groups.ts";
 
 export function connectReceivedEvent(authority: string, method: string): FlowEvent {
@@ -131,6 +132,7 @@ export function handshakeSucceededEvent(side: Side, info: Secured): FlowEvent {
       alpn: info.alpn,
       ...(info.certCache === undefined ? {} : { cert_cache: info.certCache }),
       cipher: info.cipher,
+      ...(info.resumed === undefined ? {} : { resumed: info.resumed }),
       side,
       ...(info.unverified === undefined ? {} : { verified: info.unverified === null }),
       ...(typeof info.unverified === "string" ? { verify_error: info.unverified } : {}),
@@ -143,6 +145,10 @@ export interface HandshakeFailure {
   readonly side: Side;
   readonly normalizedReason: string;
   readonly rawProviderError: string;
+  /** Who said so. */
+  readonly provider: "deno-rustls" | "soth-mitm";
+  /** What was found out beyond that. */
+  readonly detail?: string | undefined;
   readonly sourceConfidence: string;
   readonly host: string;
   readonly hostFailures: { readonly reason: number; readonly total: number };
@@ -154,11 +160,13 @@ export function handshakeFailedEvent(failure: HandshakeFailure): FlowEvent {
     protocol: "tls",
     streamKey: "flow",
     attributes: {
+      ...(failure.detail === undefined ? {} : { detail: failure.detail }),
       host: failure.host,
       host_failures: failure.hostFailures.total,
       host_failures_of_reason: failure.hostFailures.reason,
+      host_failures_window_ms: FAILURE_WINDOW_MS,
       normalized_reason: failure.normalizedReason,
-      provider_identity: "deno-rustls",
+      provider_identity: failure.provider,
       raw_provider_error: failure.rawProviderError,
       side: failure.side,
       source_confidence: failure.sourceConfidence,

@@ -27,6 +27,11 @@ export class FirstBytes {
     return this.#tls;
   }
 
+  /** It is one, whole or not: the record's header and the type of its message are there. */
+  get beganTls(): boolean {
+    return this.#tls && this.bytes.length > 5;
+  }
+
   push(data: Uint8Array): Beginning {
     const read = this.#hello.push(data);
     if (read.type !== "not_tls") return read;

@@ -244,10 +244,9 @@ export class ProxySession implements Session {
       case "securing_client":
         break;
     }
-    this.#close(
-      side === "client" ? "client_reset" : "server_reset",
-      `The ${side} ended during TLS setup`,
-    );
+    const detail = `The ${side} ended during TLS setup`;
+    if (side === "client") this.#clientHandshakeBroken({ kind: "reset", code: "EOF", detail });
+    this.#close(side === "client" ? "client_reset" : "server_reset", detail);
   }
 
   failed(side: Side, fault: TransportFault, now: Instant): void {
@@ -269,6 +268,7 @@ export class ProxySession implements Session {
       default:
         break;
     }
+    if (side === "client") this.#clientHandshakeBroken(fault);
     if (this.#serverOpen || side === "server") this.effects.reset(opposite(side));
     this.#close(side === "client" ? "client_reset" : "server_reset", `${fault.code}: ${fault.detail}`);
   }
@@ -432,10 +432,11 @@ export class ProxySession implements Session {
         if (timer !== "idle" && timer !== "tls_handshake") return;
         if (this.#tunnelled) this.#tunnel(this.#first!.bytes, this.#releaseServer());
         else {
-          this.#close(
-            timer === "idle" ? "idle_timeout" : "stage_timeout",
-            "The client did not begin a protocol",
-          );
+          const detail = this.#first!.beganTls
+            ? "The ClientHello was not whole in time (timeouts.tls_handshake)"
+            : "The client did not begin a protocol";
+          this.#clientHandshakeBroken({ kind: "timeout", code: "ETIMEDOUT", detail, own: true });
+          this.#close(timer === "idle" ? "idle_timeout" : "stage_timeout", detail);
         }
         return;
       case "securing_server":
@@ -449,6 +450,7 @@ export class ProxySession implements Session {
               code: "ETIMEDOUT",
               detail:
                 `The handshake took longer than ${this.config.tlsHandshakeMs} ms (timeouts.tls_handshake)`,
+              own: true,
             },
             now,
           );
@@ -704,14 +706,30 @@ export class ProxySession implements Session {
   /** What was peeked at is neither a whole ClientHello nor a whole request: it is carried through. */
   #endedWhilePeeking(): void {
     const first = this.#first!;
-    if (this.config.reverse === null || this.#tunnelled) this.#tunnel(first.bytes, this.#releaseServer());
-    else if (first.bytes.length === 0) this.#close("complete");
-    else if (first.mayBeTls) this.#close("client_reset", "The client ended during TLS setup");
-    else {
+    const { reverse } = this.config;
+    if (this.#tunnelled || (reverse === null && !first.beganTls)) {
+      this.#tunnel(first.bytes, this.#releaseServer());
+    } else if (reverse === null || first.mayBeTls) {
+      if (first.bytes.length === 0) {
+        this.#close("complete");
+        return;
+      }
+      const detail = "The client ended during TLS setup";
+      this.#clientHandshakeBroken({ kind: "reset", code: "EOF", detail });
+      this.#close("client_reset", detail);
+    } else {
       this.#first = null;
       this.effects.disarm("tls_handshake");
-      this.#originWanted("opaque", first.bytes, this.config.reverse);
+      this.#originWanted("opaque", first.bytes, reverse);
     }
+  }
+
+  /** The connection of a client that had begun a handshake is lost, or has said nothing for too long. */
+  #clientHandshakeBroken(fault: TransportFault): void {
+    const begun = this.#first?.beganTls === true || (this.#handshakes?.hello ?? null) !== null;
+    if (!begun || this.state.phase === "refusing") return;
+    this.#protocol = "tls";
+    this.#recordTlsFailure("client", fault);
   }
 
   /** A reverse listener's client has begun in the clear: how the origin is reached follows from that. */
@@ -793,6 +811,7 @@ export class ProxySession implements Session {
         side: "client",
         normalizedReason: "handshake",
         rawProviderError: `malformed ClientHello: ${detail}`,
+        provider: "soth-mitm",
         sourceConfidence: "authoritative",
         host: this.#target!.host,
         hostFailures: this.effects.countTlsFailure(this.#target!.host, "handshake"),
@@ -961,6 +980,7 @@ export class ProxySession implements Session {
         kind: "tls",
         code: "SNI_REQUIRED",
         detail: "the client sent no server name and tls.upstream_sni_mode is required",
+        own: true,
       }, this.#now);
       return;
     }
@@ -989,22 +1009,27 @@ export class ProxySession implements Session {
   }
 
   #recordTlsFailure(side: Side, fault: TransportFault): { normalizedReason: string } {
-    const { serverName, leafName } = this.#handshakes!;
+    const target = this.#target!.host;
+    const { serverName, leafName } = this.#handshakes ?? { serverName: target, leafName: target };
     const host = side === "server" ? serverName : leafName;
     const failure = normalizeTlsFailure(fault, side);
     const { normalizedReason, sourceConfidence } = failure;
-    const rawProviderError = `${fault.code}: ${fault.detail}`;
+    const rawProviderError = fault.raw ?? `${fault.code}: ${fault.detail}`;
     this.#record(
       handshakeFailedEvent({
         side,
         normalizedReason,
         rawProviderError,
-        sourceConfidence,
+        provider: fault.own === true ? "soth-mitm" : "deno-rustls",
+        detail: fault.raw === undefined ? undefined : fault.detail,
+        // What is found out on another connection may not be what was shown on this one.
+        sourceConfidence: fault.raw === undefined ? sourceConfidence : "inferred",
         host,
         hostFailures: this.effects.countTlsFailure(host, normalizedReason),
       }),
     );
-    if (side === "client") this.#learn(failure, rawProviderError);
+    // A client is known by its hello, and one that was cut short is nobody's.
+    if (side === "client" && this.#handshakes !== null) this.#learn(failure, rawProviderError);
     return { normalizedReason };
   }
 

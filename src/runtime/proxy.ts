@@ -363,7 +363,11 @@ class ProxyWorld implements World {
     try {
       const leaf = this.ca.leaf(options.host);
       if ("error" in leaf) {
-        return refuseClientSide(conn, { kind: "tls", code: leaf.error, detail: leaf.detail }, callbacks);
+        return refuseClientSide(
+          conn,
+          { kind: "tls", code: leaf.error, detail: leaf.detail, own: true },
+          callbacks,
+        );
       }
       return secureClientSide(conn, {
         context: this.#contextOf(leaf, options.profile),
@@ -402,7 +406,7 @@ class ProxyWorld implements World {
   }
 
   countTlsFailure(host: string, reason: string): { reason: number; total: number } {
-    return this.#failures.count(host, reason);
+    return this.#failures.count(host, reason, this.now());
   }
 
   learn(failure: ClientTlsFailure): LearningNote | null {

@@ -64,7 +64,10 @@ export class ServerTls {
         context: tried,
         timeoutMs: DIAGNOSIS_TIMEOUT_MS,
       }).then((found) => {
-        if (!cancelled) callbacks.failed({ ...fault, ...found });
+        if (cancelled) return;
+        callbacks.failed(
+          found === null ? fault : { ...fault, ...found, raw: `${fault.code}: ${fault.detail}` },
+        );
       });
     };
     return () => {

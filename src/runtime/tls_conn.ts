@@ -224,6 +224,7 @@ function handshake(
       alpn: typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : null,
       version: socket.getProtocol() ?? "unknown",
       cipher: socket.getCipher()?.name ?? "unknown",
+      resumed: socket.isSessionReused(),
       ...more,
     });
   });

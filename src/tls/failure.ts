@@ -20,6 +20,9 @@ export const TLS_FAILURE_REASONS = [
 ] as const;
 export type TlsFailureReason = typeof TLS_FAILURE_REASONS[number];
 
+/** In which failures are counted for each host; it rolls on. */
+export const FAILURE_WINDOW_MS = 10 * 60 * 1000;
+
 export interface TlsFailure {
   readonly normalizedReason: TlsFailureReason;
   readonly sourceConfidence: "authoritative" | "inferred";
@@ -94,6 +97,8 @@ const CODES: ReadonlyMap<string, TlsFailureReason> = new Map([
     "ERR_TLS_INVALID_PROTOCOL_VERSION",
     "ERR_TLS_PROTOCOL_VERSION_CONFLICT",
     "ERR_TLS_REQUIRED_SERVER_NAME",
+    // Ours: tls.upstream_sni_mode is required.
+    "SNI_REQUIRED",
     "ERR_TLS_SNI_FROM_SERVER",
   ]),
 ]);

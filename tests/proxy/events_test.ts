@@ -37,6 +37,8 @@ Deno.test("the events of a flow are built with sorted attributes and without wha
       side: "client",
       normalizedReason: "unknown_ca",
       rawProviderError: "X: y",
+      provider: "deno-rustls",
+      detail: "it is so",
       sourceConfidence: "authoritative",
       host: "a.test",
       hostFailures: { reason: 1, total: 2 },

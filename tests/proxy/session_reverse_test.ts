@@ -198,7 +198,7 @@ playbook("a client of a reverse listener that says nothing, or half of it, ends 
   intercepted(play, SECURE).drains().expects(closes("shutdown"));
   intercepted(play, SECURE).fails("client").expects(closes("client_reset"));
   intercepted(play, SECURE).receives("client", hello("a.test").subarray(0, 50)).ends("client")
-    .expects(closes("client_reset"));
+    .expects(record("tls_handshake_failed", { side: "client" }), closes("client_reset"));
 });
 
 playbook("a name in the hello that is blocked is not let through to the origin", (play) => {

@@ -263,8 +263,12 @@ playbook("a peer that resets or ends during TLS setup ends the flow", (play) => 
   const securing = () =>
     intercepted(play)().receives("client", hello("a.test"))
       .expects(record("tls_client_hello"), STARTED_SERVER, secureServer("a.test"));
-  securing().fails("client").expects(reset("server"), closes("client_reset"));
-  securing().ends("client").expects(closes("client_reset"));
+  const broken = record("tls_handshake_failed", { side: "client", normalized_reason: "eof_or_reset" });
+  securing().fails("client").expects(broken, reset("server"), closes("client_reset"));
+  securing().ends("client").expects(broken, closes("client_reset"));
+  const half = () => intercepted(play)().receives("client", hello("a.test").subarray(0, 30)).expects();
+  half().fails("client").expects(broken, reset("server"), closes("client_reset"));
+  half().ends("client").expects(broken, closes("client_reset"));
   const secured = () =>
     securing().secures("server").expects(SUCCEEDED("server"), STARTED_CLIENT, secureClient("a.test"));
   secured().fails("server").expects(reset("client"), closes("server_reset"));
@@ -292,7 +296,11 @@ playbook("ProxySession ends a flow whose ClientHello cannot be read", (play) => 
 playbook("timeouts.tls_handshake holds for the hello and for each side's handshake", (play) => {
   const almost = TLS_HANDSHAKE_MS - 0.001;
   intercepted(play)().receives("client", hello("a.test").subarray(0, 30)).at(almost).expects()
-    .at(TLS_HANDSHAKE_MS).expects(closes("stage_timeout"));
+    .at(TLS_HANDSHAKE_MS)
+    .expects(
+      record("tls_handshake_failed", { normalized_reason: "timeout", provider_identity: "soth-mitm" }),
+      closes("stage_timeout"),
+    );
   intercepted(play)().at(100).receives("client", hello("a.test"))
     .expects(record("tls_client_hello"), STARTED_SERVER, secureServer("a.test"))
     .at(100 + almost).expects()
