@@ -34,15 +34,16 @@ exchanges has neither method nor status nor path, and none of these options matc
   --since     30s, 5m, 2h, 1d before the last event of the log (not of standard input), or a time such as
               2026-01-02T03:04:05Z; what has no end in the log counts as ended with the last event of its flow
   --grep      plain text, no pattern, and case counts; looked for in URLs and in header fields as the log has
-              them, in bodies as far as they were captured, content codings taken off, and in messages
+              them, in bodies as far as they were captured, content codings taken off, and in messages; with --llm
+              also in what was said, put together
 `;
 
 /** Answers for the entries of one reading of a log. */
 export interface Filter {
   /** What has to see the events before their entries are asked about. */
   readonly search: TextSearch | null;
-  /** `wallMs`: of the opening that the entry is of. */
-  takes(entry: LogEntry, wallMs: (timeNs: number) => number | null): boolean;
+  /** `wallMs`: of the opening that the entry is of; `texts`: what was said in it, put together. */
+  takes(entry: LogEntry, wallMs: (timeNs: number) => number | null, texts?: readonly string[]): boolean;
 }
 
 /** Throws a `UsageError`. `file` is read where a time is meant from its end. */
@@ -58,8 +59,8 @@ export async function parseFilter(parsed: ParsedArguments, file: string): Promis
   const since = sinceText === undefined ? null : await parseSince(sinceText, file);
   return {
     search,
-    takes: (entry, wallMs) =>
-      tests.every((test) => test(entry)) && isSince(since, entry, wallMs) && isFound(search, entry),
+    takes: (entry, wallMs, texts = []) =>
+      tests.every((test) => test(entry)) && isSince(since, entry, wallMs) && isFound(search, entry, texts),
   };
 }
 
@@ -122,9 +123,9 @@ function isSince(since: Since | null, entry: LogEntry, wallMs: (timeNs: number) 
   return since.timeNs !== null && entry.endNs >= since.timeNs;
 }
 
-function isFound(search: TextSearch | null, entry: LogEntry): boolean {
+function isFound(search: TextSearch | null, entry: LogEntry, texts: readonly string[]): boolean {
   if (search === null) return true;
-  if (search.isIn(entry.url) || entry.notes.some((note) => search.isIn(note))) return true;
+  if ([entry.url, ...entry.notes, ...texts].some((text) => search.isIn(text))) return true;
   return entry.exchangeId !== null && search.found(entry.flowId, entry.exchangeId);
 }
 

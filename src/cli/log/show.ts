@@ -2,14 +2,19 @@
 import { LogEntries, type LogEntry } from "../../log/entries.ts";
 import { entryJson } from "../../log/entry_json.ts";
 import { readableLine } from "../../log/readable.ts";
-import { has, optionsHelp, type OptionSpecs, type ParsedArguments } from "../options.ts";
+import { type Spoken, SpokenMessages } from "../../log/spoken.ts";
+import { spokenJson, spokenLines, spokenTexts } from "../../log/spoken_text.ts";
+import { has, optionsHelp, type OptionSpecs, type ParsedArguments, valuesOf } from "../options.ts";
 import { type CommandOutput, HELP_OPTION, type LogSubcommand } from "./command.ts";
 import { EventReader } from "./events.ts";
 import { FILTER_HELP, FILTER_OPTIONS, parseFilter } from "./filters.ts";
+import { loadViews } from "./views.ts";
 
 const OPTIONS = {
   ...FILTER_OPTIONS,
   json: { help: "one JSON object a line for each exchange or flow, with the heads of its messages" },
+  llm: { help: "below an exchange with a language model what it said, put together" },
+  views: { value: "FILE", help: "as --llm, with further views of other APIs from a JSON file" },
   ...HELP_OPTION,
 } as const satisfies OptionSpecs;
 
@@ -23,33 +28,58 @@ proxy's own answer. FILE may be - for standard input. Further segments (FILE.par
 Exits with 1 if a line is no event.
 
 ${optionsHelp(OPTIONS)}
-${FILTER_HELP}`,
+${FILTER_HELP}
+--llm knows the responses, streamed or not, of OpenAI chat completions and responses, Anthropic messages, Gemini
+generateContent, Cohere chat and Ollama by their paths. A file for --views has a list of such tables as
+src/log/builtin_views.ts has: where in the JSON of each event the parts of a message are. What a response does not
+state is not known and not shown; what was cut says so.
+`,
   options: OPTIONS,
   run: show,
 };
 
 async function show(file: string, parsed: ParsedArguments, io: CommandOutput): Promise<number> {
   const { search, takes } = await parseFilter(parsed, file);
+  const [viewsFile] = valuesOf(parsed, "views");
+  const isSpoken = has(parsed, "llm") || viewsFile !== undefined;
+  const messages = isSpoken ? new SpokenMessages(await loadViews(viewsFile)) : null;
   const reader = new EventReader(io);
   const entries = new LogEntries({ awaitWebSockets: true });
-  const text = has(parsed, "json")
-    ? (entry: LogEntry) => JSON.stringify(entryJson(entry, isoTime))
-    : (entry: LogEntry) => readableLine(entry, { colour: io.colour, clock: reader.clock, ids: true });
   const isoTime = (timeNs: number): string | null => {
     const milliseconds = reader.wallMs(timeNs);
     return milliseconds === null ? null : new Date(milliseconds).toISOString();
   };
+  const text = has(parsed, "json")
+    ? (entry: LogEntry, spoken: Spoken | null) => [
+      JSON.stringify({
+        ...entryJson(entry, isoTime),
+        ...(spoken === null ? {} : { said: spokenJson(spoken) }),
+      }),
+    ]
+    : (entry: LogEntry, spoken: Spoken | null) => [
+      readableLine(entry, { colour: io.colour, clock: reader.clock, ids: true }),
+      ...(spoken === null ? [] : spokenLines(spoken, io)),
+    ];
   const print = (entry: LogEntry) => {
-    if (takes(entry, reader.wallMs)) io.stdout(text(entry) + "\n");
-    if (entry.exchangeId !== null) search?.forget(entry.flowId, entry.exchangeId);
+    const { flowId, exchangeId } = entry;
+    const spoken = exchangeId === null ? null : messages?.take(flowId, exchangeId) ?? null;
+    const texts = spoken === null || search === null ? [] : spokenTexts(spoken);
+    if (takes(entry, reader.wallMs, texts)) {
+      for (const line of text(entry, spoken)) {
+        io.stdout(line + "\n");
+      }
+    }
+    if (exchangeId !== null) search?.forget(flowId, exchangeId);
   };
   for await (const event of reader.read(file)) {
     if (event === null) {
       entries.opened().forEach(print);
       search?.clear();
+      messages?.clear();
       continue;
     }
     search?.event(event);
+    messages?.event(event);
     const entry = entries.event(event);
     if (entry !== null) print(entry);
   }
