@@ -152,11 +152,53 @@ function isSorted(value: AttributeValue): boolean {
 function encodeSorted(value: AttributeValue): string {
   if (typeof value === "string") return encodeString(value);
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
-  if (Array.isArray(value)) return "[" + value.map(encodeSorted).join(",") + "]";
+  if (Array.isArray(value)) {
+    let elements = "";
+    for (let index = 0; index < value.length; index++) {
+      elements += (index === 0 ? "" : ",") + encodeSorted(value[index]);
+    }
+    return "[" + elements + "]";
+  }
   if (JSON.isRawJSON(value)) return value.rawJSON;
   const object = value as Attributes;
-  const members = Object.keys(object).sort().map((key) =>
-    encodeString(key) + ":" + encodeSorted(object[key]!)
-  );
-  return "{" + members.join(",") + "}";
+  const { sorted, encoded } = keyOrder(Object.keys(object));
+  let members = "";
+  for (let index = 0; index < sorted.length; index++) {
+    members += encoded[index]! + encodeSorted(object[sorted[index]!]!);
+  }
+  return "{" + members + "}";
+}
+
+/** The keys of an object in order, and each as it is written, with what goes before it. */
+interface KeyOrder {
+  readonly keys: readonly string[];
+  readonly sorted: readonly string[];
+  readonly encoded: readonly string[];
+}
+
+// The objects of a list nearly always have the keys of the one before; those below them have others, so a few are kept.
+const KEY_ORDERS: (KeyOrder | undefined)[] = Array(16).fill(undefined);
+/** What is kept stays small, whatever keys a peer invents. */
+const KEPT_KEYS_MAX = 32;
+const KEPT_KEY_LENGTH_MAX = 64;
+
+function keyOrder(keys: readonly string[]): KeyOrder {
+  const slot = (keys.length + 5 * (keys[0]?.length ?? 0)) % KEY_ORDERS.length;
+  const known = KEY_ORDERS[slot];
+  if (known !== undefined && sameKeys(known.keys, keys)) return known;
+  const sorted = keys.toSorted();
+  const encoded = sorted.map((key, index) => (index === 0 ? "" : ",") + encodeString(key) + ":");
+  const order = { keys, sorted, encoded };
+  if (keys.length <= KEPT_KEYS_MAX && keys.every((key) => key.length <= KEPT_KEY_LENGTH_MAX)) {
+    KEY_ORDERS[slot] = order;
+  }
+  return order;
+}
+
+function sameKeys(some: readonly string[], others: readonly string[]): boolean {
+  if (some.length !== others.length) return false;
+  for (let index = 0; index < some.length; index++) {
+    if (some[index] !== others[index]) return false;
+  }
+  return true;
 }

@@ -22,7 +22,8 @@ const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 /** Binary data nearly always shows within this many bytes; a scan spares it the far costlier exception. */
 const PROBE_BYTES = 128;
 
-function startsAsUtf8(bytes: Uint8Array): boolean {
+/** False where the first octets show that it is none. */
+export function startsAsUtf8(bytes: Uint8Array): boolean {
   const end = Math.min(bytes.length, PROBE_BYTES);
   let index = 0;
   while (index < end) {

@@ -144,3 +144,19 @@ Deno.test("encodeAttributes writes a number of its own digits as it is, sorted o
     '{"a":{"c":12345678901234567890,"d":2},"b":1}',
   );
 });
+
+Deno.test("encodeAttributes orders the keys of objects that follow each other, alike or not", () => {
+  const objects = [{ b: 1, a: 2 }, { b: 3, a: 4 }, { c: 5, a: 6 }, { b: 7, a: 8 }, {
+    b: 9,
+    a: 1,
+    "\u00e9": { z: 1, y: 2 },
+  }];
+  assertEquals(
+    encodeAttributes(objects),
+    '[{"a":2,"b":1},{"a":4,"b":3},{"a":6,"c":5},{"a":8,"b":7},{"a":1,"b":9,"\u00e9":{"y":2,"z":1}}]',
+  );
+  const long = "k".repeat(1_000);
+  for (let time = 0; time < 2; time++) {
+    assertEquals(encodeAttributes({ [long]: 1, a: 2 }), `{"a":2,"${long}":1}`);
+  }
+});

@@ -3,6 +3,7 @@
  * given the whole payload, framing and codings taken off, and what its media type says of it.
  */
 import type { AttributeValue } from "../../core/event.ts";
+import { startsAsUtf8 } from "../../log/payload.ts";
 import type { MediaType } from "../../http/media_type.ts";
 import { type ParsedValue, parseJson } from "./json.ts";
 import { parseMsgPack } from "./msgpack.ts";
@@ -136,8 +137,10 @@ const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 /** Null where it is not text in this encoding, or nobody knows the encoding. UTF-8 where none is given. */
 function decodeText(content: Uint8Array, charset: string | null): string | null {
+  const isUtf8 = charset === null || charset.toLowerCase() === "utf-8";
+  if (isUtf8 && !startsAsUtf8(content)) return null;
   try {
-    return (charset === null ? utf8 : new TextDecoder(charset, { fatal: true })).decode(content);
+    return (isUtf8 ? utf8 : new TextDecoder(charset, { fatal: true })).decode(content);
   } catch {
     return null;
   }
