@@ -4,6 +4,7 @@ import zlib from "node:zlib";
 import { INFLATE_CODINGS, type InflateCoding } from "../../src/observe/inflate.ts";
 import { INFLATERS } from "../../src/runtime/inflate.ts";
 import { cutInto } from "../support/golden.ts";
+import { patternBytes } from "../support/origin.ts";
 
 const ENCODERS: Readonly<Record<InflateCoding, (content: Uint8Array) => Uint8Array>> = {
   gzip: (content) => new Uint8Array(zlib.gzipSync(content)),
@@ -107,4 +108,37 @@ Deno.test("INFLATERS: nothing more is decoded than was asked for", () => {
   assertEquals(result.type, "stopped");
   assertEquals(decoded < 300_000, true);
   inflater.close();
+});
+
+Deno.test("INFLATERS: a decoder that was used before, for whatever, is as good as a new one", () => {
+  const damage = fc.record({ at: fc.nat(), octet: fc.nat(255), cut: fc.boolean() });
+  fc.assert(
+    fc.property(fc.constantFrom(...INFLATE_CODINGS), fc.array(damage, { maxLength: 20 }), (coding, uses) => {
+      const content = new TextEncoder().encode("what was said, again and again and again ".repeat(20));
+      const compressed = ENCODERS[coding](content);
+      for (const { at, octet, cut } of uses) {
+        const used = compressed.slice(0, cut ? at % compressed.length : undefined);
+        used[at % used.length] = octet;
+        inflate(coding, [used]);
+      }
+      assertEquals(inflate(coding, [compressed]), { content, fault: null });
+    }),
+    { numRuns: 300 },
+  );
+});
+
+Deno.test("INFLATERS: one that is closed by what it delivers is not given to another before it is done", () => {
+  const content = patternBytes(400_000);
+  const compressed = ENCODERS.gzip(content);
+  const first = INFLATERS.open("gzip");
+  let given = 0;
+  const result = first.push(compressed, () => {
+    given++;
+    first.close();
+    assertEquals(inflate("gzip", [compressed]), { content, fault: null });
+    return true;
+  });
+  assertEquals([result.type, given], ["stopped", 1]);
+  assertEquals(inflate("gzip", [compressed]), { content, fault: null });
+  assertEquals(first.push(compressed, () => true).type, "stopped");
 });
