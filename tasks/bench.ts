@@ -4,8 +4,8 @@
  *
  *     deno task bench [--quick] [--only NAME]... [--proxy COMMAND] [--profile DIR]
  *
- * NAME is keepalive, connections, bulk, http2, latency, memory, flat or start. `--proxy` measures another command than
- * the `start` task, an executable for instance. `--profile` runs soth-mitm alone under the CPU profiler and
+ * NAME is keepalive, connections, bulk, http2, latency, sse, websocket, observers, memory, flat or start. `--proxy`
+ * measures another command than the `start` task, an executable for instance. `--profile` runs soth-mitm alone under the CPU profiler and
  * prints where its time goes; the profiles stay in DIR.
  *
  * A missed aim is no failure: exit 0 unless something breaks (1), an option is wrong (2) or Go, in which the
@@ -18,18 +18,20 @@ import { makeAuthority } from "../tests/support/certificates.ts";
 import { type Aim, aimRows, figure, median, table } from "./bench/figures.ts";
 import { Load } from "./bench/load.ts";
 import {
+  addedMs,
   ask,
   type Bench,
   CONNECTIONS,
+  type Contender,
   FULL,
   measureBulk,
   measureFlatness,
   measureHttp2Flatness,
   measureHttp2Rate,
-  measureLatency,
   measureMemory,
   measureRate,
   measureStart,
+  measureTurns,
   QUICK,
   rateAims,
   rateTable,
@@ -38,11 +40,31 @@ import {
   startHttp2,
   STREAMS,
 } from "./bench/measures.ts";
+import {
+  askForJson,
+  echo,
+  observersSection,
+  type Section,
+  sseSection,
+  websocketSection,
+} from "./bench/observed.ts";
 import { buildPeers, Child, jsonLine, stopEverything, UsageReader } from "./bench/processes.ts";
 import { type CpuProfile, topSelfTimes } from "./bench/profile.ts";
 import { type ProxySetup, startCommand, verifyLog, withRunOptions } from "./bench/proxy_under_test.ts";
 
-const MEASURES = ["keepalive", "connections", "bulk", "http2", "latency", "memory", "flat", "start"] as const;
+const MEASURES = [
+  "keepalive",
+  "connections",
+  "bulk",
+  "http2",
+  "latency",
+  "sse",
+  "websocket",
+  "observers",
+  "memory",
+  "flat",
+  "start",
+] as const;
 type Measure = typeof MEASURES[number];
 
 const MEGABYTE = 1e6;
@@ -181,6 +203,9 @@ async function measure(bench: Bench, measures: readonly Measure[]): Promise<void
     }
   }
   if (measures.includes("http2")) aims.push(...await http2Section(bench, section));
+  if (measures.includes("sse")) aims.push(...await sseSection(bench, section));
+  if (measures.includes("websocket")) aims.push(...await websocketSection(bench, section));
+  if (measures.includes("observers")) aims.push(...await observersSection(bench, section));
   if (measures.includes("memory")) aims.push(...await memorySection(bench, section));
   if (measures.includes("flat")) aims.push(...await flatSection(bench, section));
   if (measures.includes("start")) {
@@ -198,25 +223,28 @@ async function measure(bench: Bench, measures: readonly Measure[]): Promise<void
   section("Aims", table(["", "value", "aim", ""], aimRows(aims)));
 }
 
-type Section = (title: string, text: string) => void;
-
 async function latencySection(
   bench: Bench,
   contenders: Awaited<ReturnType<typeof startAll>>,
   section: Section,
 ): Promise<Aim[]> {
-  const figures = await measureLatency(bench, contenders);
+  const figures = await measureTurns(
+    bench,
+    contenders,
+    "latency",
+    (contender, requests) => contender.exchanges += requests,
+  );
   const added = new Map(
     [...figures].map(([name, times]) => {
       const direct = figures.get(
         name === "plain loop" || name === "soth-mitm tunnel" ? "direct" : "direct tls",
       )!;
-      return [name, median(times.map((time, round) => time - direct[round]!))];
+      return [name, addedMs(times, direct, "p50Ms")];
     }),
   );
   const rows = [...figures].map(([name, times]) => [
     name,
-    figure(median(times)),
+    figure(median(times.map(({ p50Ms }) => p50Ms))),
     name.startsWith("direct") ? "" : figure(added.get(name)!),
   ]);
   section("Median time to the first byte, one request at a time", table(["", "ms", "added ms"], rows));
@@ -338,13 +366,17 @@ async function verifyLogs(bench: Bench): Promise<boolean> {
   let events = 0;
   let bytes = 0;
   const faults: string[] = [];
-  for (const { path, exchanges } of bench.logs) {
+  for (const { path, exchanges, kinds } of bench.logs) {
     const facts = await verifyLog(path);
     events += facts.events;
     bytes += facts.bytes;
     faults.push(...facts.faults.map((fault) => `${path}: ${fault}`));
     if (exchanges !== null && facts.exchanges !== exchanges) {
       faults.push(`${path}: ${facts.exchanges} exchanges are logged, the load made ${exchanges}`);
+    }
+    for (const [kind, count] of kinds ?? []) {
+      const logged = facts.kinds.get(kind) ?? 0;
+      if (logged !== count) faults.push(`${path}: ${logged} ${kind} are logged, there were ${count}`);
     }
   }
   const size = `${events.toLocaleString("en-US")} events, ${figure(bytes / MEGABYTE)} MB`;
@@ -353,24 +385,55 @@ async function verifyLogs(bench: Bench): Promise<boolean> {
   return faults.length === 0;
 }
 
-/** What the profiler looks at for a measure. */
-const PROFILED: { readonly [measure in Measure]?: readonly ProfiledScenario[] } = {
-  keepalive: ["keepalive"],
-  connections: ["connections"],
-  bulk: ["download", "upload"],
-  http2: ["http2"],
-};
-type ProfiledScenario = "keepalive" | "connections" | "download" | "upload" | "http2";
+/** What soth-mitm does under the profiler. */
+interface ProfiledScenario {
+  readonly name: string;
+  /** A tunnel does not know what goes through it: most differ in interception alone. */
+  readonly tunnelled?: true;
+  run(bench: Bench, contender: Contender): Promise<unknown>;
+}
 
-const DECISIONS = ["tunnel", "intercept"] as const;
+const PROFILED: { readonly [measure in Measure]?: readonly ProfiledScenario[] } = {
+  keepalive: [profiledRate("keepalive", 0)],
+  connections: [profiledRate("connections", 0)],
+  bulk: [profiledBulk("download"), profiledBulk("upload")],
+  http2: [profiledRate("http2", STREAMS)],
+  websocket: [{ name: "websocket", run: (bench, contender) => echo(bench, contender, PROFILED_SECONDS) }],
+  observers: [{
+    name: "observers",
+    run: (bench, contender) => askForJson(bench, contender, PROFILED_SECONDS),
+  }],
+};
+
+function profiledRate(name: "keepalive" | "connections" | "http2", streams: number): ProfiledScenario {
+  return {
+    name,
+    ...(streams === 0 ? { tunnelled: true } : {}),
+    async run({ load }, contender) {
+      const scenario = name === "http2" ? "keepalive" : name;
+      const work = { scenario, connections: CONNECTIONS[name], streams, seconds: PROFILED_SECONDS };
+      contender.exchanges += (await ask(load, contender, work)).count;
+    },
+  };
+}
+
+function profiledBulk(scenario: "download" | "upload"): ProfiledScenario {
+  return {
+    name: scenario,
+    tunnelled: true,
+    async run({ load, effort }, contender) {
+      await ask(load, contender, { scenario, bytes: effort.flatBytes });
+      contender.exchanges++;
+    },
+  };
+}
 
 /** Runs soth-mitm alone, under the profiler, once for each kind of work. */
 async function profile(bench: Bench, measures: readonly Measure[], directory: string): Promise<void> {
   await Deno.mkdir(directory, { recursive: true });
   for (const scenario of measures.flatMap((name) => PROFILED[name] ?? [])) {
-    // A tunnel does not know what goes through it.
-    for (const decision of scenario === "http2" ? ["intercept"] as const : DECISIONS) {
-      const file = `${decision}-${scenario}.cpuprofile`;
+    for (const decision of scenario.tunnelled ? ["tunnel", "intercept"] as const : ["intercept"] as const) {
+      const file = `${decision}-${scenario.name}.cpuprofile`;
       const command = withRunOptions(bench.proxy.command, [
         "--cpu-prof",
         `--cpu-prof-dir=${directory}`,
@@ -379,18 +442,7 @@ async function profile(bench: Bench, measures: readonly Measure[], directory: st
       ]);
       const proxy: ProxySetup = { ...bench.proxy, command };
       const contender = await startContender({ ...bench, proxy }, `soth-mitm ${decision}`);
-      if (scenario === "download" || scenario === "upload") {
-        await ask(bench.load, contender, { scenario, bytes: bench.effort.flatBytes });
-        contender.exchanges++;
-      } else {
-        const work = {
-          scenario: scenario === "http2" ? "keepalive" : scenario,
-          connections: CONNECTIONS[scenario],
-          streams: scenario === "http2" ? STREAMS : 0,
-          seconds: PROFILED_SECONDS,
-        } as const;
-        contender.exchanges += (await ask(bench.load, contender, work)).count;
-      }
+      await scenario.run(bench, contender);
       await contender.stop();
       const text = await Deno.readTextFile(`${directory}/${file}`);
       const rows = topSelfTimes(JSON.parse(text) as CpuProfile, PROFILE_ENTRIES).map((entry) => [
@@ -399,7 +451,9 @@ async function profile(bench: Bench, measures: readonly Measure[], directory: st
         figure(entry.selfMs),
         entry.place,
       ]);
-      bench.print(`\nSelf time, ${decision}, ${scenario}\n\n${table(["", "share", "ms", "place"], rows)}`);
+      bench.print(
+        `\nSelf time, ${decision}, ${scenario.name}\n\n${table(["", "share", "ms", "place"], rows)}`,
+      );
     }
   }
 }

@@ -29,6 +29,10 @@ type command struct {
 	Bytes    int `json:"bytes"`
 	// Streams under way at once on each connection; 0 is HTTP/1.1.
 	Streams int `json:"streams"`
+	// Window is how many WebSocket messages are under way at once on each connection.
+	Window int `json:"window"`
+	// Path of the requests of keepalive; empty is the small answer.
+	Path string `json:"path"`
 }
 
 type target struct {
@@ -49,8 +53,9 @@ type result struct {
 	// P50 and P99 are of the time from a request to its whole answer (or of a whole connection).
 	P50Ms float64 `json:"p50Ms"`
 	P99Ms float64 `json:"p99Ms"`
-	// FirstByteMs is each target's median, in the order of the targets.
-	FirstByteMs []float64 `json:"firstByteMs,omitempty"`
+	// TurnP50Ms and TurnP99Ms are each target's, where targets take turns, in their order.
+	TurnP50Ms []float64 `json:"turnP50Ms,omitempty"`
+	TurnP99Ms []float64 `json:"turnP99Ms,omitempty"`
 }
 
 func runLoad() {
@@ -97,7 +102,13 @@ func run(asked *command) (result, error) {
 		}
 		return upload(&asked.Targets[0], asked)
 	case "latency":
-		return latency(asked)
+		return takeTurns(asked, firstByteTurn)
+	case "events":
+		return takeTurns(asked, firstEventTurn)
+	case "round_trips":
+		return takeTurns(asked, roundTripTurn)
+	case "messages":
+		return echoMessages(&asked.Targets[0], asked)
 	case "hold":
 		return hold(&asked.Targets[0], asked)
 	case "release":
@@ -143,7 +154,7 @@ func (t *target) prepare(http2 bool) error {
 }
 
 const (
-	request    = "GET / HTTP/1.1\r\nHost: %s\r\nUser-Agent: bench\r\nAccept: */*\r\nAccept-Encoding: identity\r\n\r\n"
+	request    = "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: bench\r\nAccept: */*\r\nAccept-Encoding: %s\r\n\r\n"
 	patience   = 60 * time.Second
 	readBuffer = 16 << 10
 )
@@ -236,7 +247,7 @@ func exchange(conn net.Conn, wanted []byte, buffer []byte) (time.Time, error) {
 }
 
 func (t *target) smallRequest() []byte {
-	return fmt.Appendf(nil, request, t.Origin)
+	return fmt.Appendf(nil, request, "/", t.Origin, "identity")
 }
 
 // worker is one connection after the other, or one for all requests; it stops at the deadline or the count.
@@ -309,6 +320,9 @@ func keepAlive(to *target, asked *command) (result, error) {
 		workers.Go(func() {
 			buffer := make([]byte, readBuffer)
 			wanted := to.smallRequest()
+			if asked.Path != "" {
+				wanted = fmt.Appendf(nil, request, asked.Path, to.Origin, "gzip")
+			}
 			latencies := make([]time.Duration, 0, 1<<14)
 			for m.next() {
 				sentAt := time.Now()
@@ -390,36 +404,58 @@ func upload(to *target, asked *command) (result, error) {
 	return result{Count: asked.Bytes, Seconds: time.Since(startedAt).Seconds()}, err
 }
 
-// latency asks the targets by turns, so that whatever slows the machine slows them all.
-func latency(asked *command) (result, error) {
+// A turn asks once and tells how long what is measured took. The second function says goodbye.
+type turn func() (time.Duration, error)
+type prepareTurn func(conn net.Conn, to *target) (turn, func() error, error)
+
+// takeTurns asks the targets by turns, so that whatever slows the machine slows them all.
+func takeTurns(asked *command, prepare prepareTurn) (result, error) {
 	conns := make([]net.Conn, len(asked.Targets))
+	turns := make([]turn, len(conns))
+	ends := make([]func() error, len(conns))
 	defer func() { closeAll(conns) }()
 	for i := range asked.Targets {
 		var err error
-		if conns[i], err = asked.Targets[i].open(); err != nil {
+		if conns[i], err = asked.Targets[i].open(); err == nil {
+			turns[i], ends[i], err = prepare(conns[i], &asked.Targets[i])
+		}
+		if err != nil {
 			return result{}, fmt.Errorf("target %d: %w", i, err)
 		}
 		conns[i].SetDeadline(time.Time{})
 	}
-	firstBytes := make([][]time.Duration, len(conns))
-	buffer := make([]byte, readBuffer)
+	times := make([][]time.Duration, len(conns))
 	startedAt := time.Now()
 	for range asked.Requests {
-		for i, conn := range conns {
-			sentAt := time.Now()
-			firstByteAt, err := exchange(conn, asked.Targets[i].smallRequest(), buffer)
+		for i, take := range turns {
+			took, err := take()
 			if err != nil {
 				return result{}, fmt.Errorf("target %d: %w", i, err)
 			}
-			firstBytes[i] = append(firstBytes[i], firstByteAt.Sub(sentAt))
+			times[i] = append(times[i], took)
 		}
 	}
 	answer := result{Count: asked.Requests * len(conns), Seconds: time.Since(startedAt).Seconds()}
-	for _, times := range firstBytes {
-		slices.Sort(times)
-		answer.FirstByteMs = append(answer.FirstByteMs, quantile(times, 0.5))
+	for i, taken := range times {
+		slices.Sort(taken)
+		answer.TurnP50Ms = append(answer.TurnP50Ms, quantile(taken, 0.5))
+		answer.TurnP99Ms = append(answer.TurnP99Ms, quantile(taken, 0.99))
+		if err := ends[i](); err != nil {
+			return result{}, fmt.Errorf("target %d: %w", i, err)
+		}
 	}
 	return answer, nil
+}
+
+func firstByteTurn(conn net.Conn, to *target) (turn, func() error, error) {
+	buffer := make([]byte, readBuffer)
+	wanted := to.smallRequest()
+	take := func() (time.Duration, error) {
+		sentAt := time.Now()
+		firstByteAt, err := exchange(conn, wanted, buffer)
+		return firstByteAt.Sub(sentAt), err
+	}
+	return take, func() error { return nil }, nil
 }
 
 // hold leaves connections open that each had one exchange.

@@ -18,6 +18,8 @@ export type LoadCommand =
       readonly connections: number;
       readonly seconds: number;
       readonly streams?: number;
+      /** What is asked for, where that is not the small answer. */
+      readonly path?: string;
     }
     | {
       readonly scenario: "keepalive" | "connections";
@@ -27,20 +29,29 @@ export type LoadCommand =
       readonly streams?: number;
     }
     | { readonly scenario: "download" | "upload"; readonly bytes: number; readonly streams?: number }
-    | { readonly scenario: "latency"; readonly requests: number }
+    /** The targets take turns; `requests` of each. */
+    | { readonly scenario: "latency" | "events" | "round_trips"; readonly requests: number }
+    | {
+      /** WebSocket messages that are sent back; `window` of them under way on each connection. */
+      readonly scenario: "messages";
+      readonly connections: number;
+      readonly window: number;
+      readonly seconds: number;
+    }
     | { readonly scenario: "hold"; readonly connections: number }
     | { readonly scenario: "release" }
   );
 
 export interface LoadResult {
   readonly error?: string;
-  /** Requests, connections or bytes. */
+  /** Requests, connections, messages or bytes. */
   readonly count: number;
   readonly seconds: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
-  /** Medians in the order of the targets. */
-  readonly firstByteMs?: readonly number[];
+  /** Where targets take turns: each one's median and 99th percentile, in their order. */
+  readonly turnP50Ms?: readonly number[];
+  readonly turnP99Ms?: readonly number[];
 }
 
 const COMMAND_LIMIT_MS = 300_000;

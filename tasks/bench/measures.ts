@@ -49,7 +49,7 @@ export const QUICK: Effort = {
 };
 
 /** How many connections the load has at once. */
-export const CONNECTIONS = { keepalive: 32, connections: 16, http2: 8 } as const;
+export const CONNECTIONS = { keepalive: 32, connections: 16, http2: 8, websocket: 8, json: 16 } as const;
 /** HTTP/2 requests under way at once on each connection. */
 export const STREAMS = 32;
 const IDLE_FLOWS = 1000;
@@ -63,8 +63,12 @@ export interface Bench {
   readonly certificates: { readonly root: string; readonly cert: string; readonly key: string };
   readonly folder: string;
   readonly proxy: ProxySetup;
-  /** Logs of the proxies that have ended, and how many exchanges each should hold. */
-  readonly logs: { readonly path: string; readonly exchanges: number | null }[];
+  /** Logs of the proxies that have ended, and how many exchanges and events of some kinds each should hold. */
+  readonly logs: {
+    readonly path: string;
+    readonly exchanges: number | null;
+    readonly kinds?: ReadonlyMap<string, number>;
+  }[];
   print(text: string): void;
 }
 
@@ -79,11 +83,8 @@ export const CONTENDERS = [
   "raw relay duplex",
   "soth-mitm intercept",
 ] as const;
-export type ContenderName = typeof CONTENDERS[number];
-
-/** What the proxy is compared with: the same work without looking at a byte, with the same backpressure. */
-const PEER_OF_TUNNEL = "plain loop";
-const PEER_OF_INTERCEPT = "raw relay duplex";
+/** The last one relays and records as `soth-mitm intercept` does, with `capture.observe` off. */
+export type ContenderName = typeof CONTENDERS[number] | "soth-mitm unobserved";
 
 export interface Contender {
   readonly name: ContenderName;
@@ -92,6 +93,8 @@ export interface Contender {
   readonly target: Target;
   /** Exchanges asked for, to be found in its log. */
   exchanges: number;
+  /** Events of some kinds that its log has to hold. */
+  readonly kinds: Map<string, number>;
   /** What its process has written. */
   said(): string;
   stop(): Promise<void>;
@@ -105,23 +108,30 @@ export async function startContender(
   const { origin, certificates: { root, cert, key } } = bench;
   const secure = name !== "direct" && name !== "plain loop" && name !== "soth-mitm tunnel";
   const target: Target = { proxy: "", origin: secure ? origin.secure : origin.plain, secure, ca: root };
+  const kinds = new Map<string, number>();
   switch (name) {
     case "direct":
     case "direct tls":
-      return { name, pid: null, target, exchanges: 0, said: () => "", stop: () => Promise.resolve() };
+      return { name, pid: null, target, exchanges: 0, kinds, said: () => "", stop: () => Promise.resolve() };
     case "soth-mitm tunnel":
+    case "soth-mitm unobserved":
     case "soth-mitm intercept": {
-      const intercepts = name === "soth-mitm intercept";
-      const proxy = await ProxyUnderTest.start(bench.proxy, intercepts ? "intercept" : "tunnel");
+      const intercepts = name !== "soth-mitm tunnel";
+      const proxy = await ProxyUnderTest.start(
+        bench.proxy,
+        intercepts ? "intercept" : "tunnel",
+        name === "soth-mitm unobserved" ? "[capture]\nobserve = false\n" : "",
+      );
       const contender: Contender = {
         name,
         pid: proxy.child.pid,
         target: { ...target, proxy: proxy.address, ca: proxy.caPath },
         exchanges: 0,
+        kinds,
         said: () => proxy.child.said,
         async stop() {
           await proxy.stop();
-          bench.logs.push({ path: proxy.logPath, exchanges: intercepts ? contender.exchanges : null });
+          bench.logs.push({ path: proxy.logPath, exchanges: intercepts ? contender.exchanges : null, kinds });
         },
       };
       return contender;
@@ -140,6 +150,7 @@ export async function startContender(
         pid: child.pid,
         target: { ...target, proxy: address },
         exchanges: 0,
+        kinds,
         said: () => child.said,
         stop: async () => void await child.stop(null),
       };
@@ -147,9 +158,13 @@ export async function startContender(
   }
 }
 
-export async function startAll(bench: Bench): Promise<Contender[]> {
+/** Starts these, or those of HTTP/1.1. */
+export async function startAll(
+  bench: Bench,
+  names: readonly ContenderName[] = CONTENDERS,
+): Promise<Contender[]> {
   const contenders: Contender[] = [];
-  for (const name of CONTENDERS) contenders.push(await startContender(bench, name));
+  for (const name of names) contenders.push(await startContender(bench, name));
   return contenders;
 }
 
@@ -181,7 +196,7 @@ type WorkOf<Command> = Command extends LoadCommand ? Omit<Command, "targets"> : 
 export type Rounds = ReadonlyMap<ContenderName, readonly Sample[]>;
 
 /** Runs all contenders by turns; `work` gives how much was done and in what time. */
-async function interleave(
+export async function interleave(
   usage: UsageReader,
   contenders: readonly Contender[],
   rounds: number,
@@ -290,28 +305,45 @@ export async function measureBulk(
   );
 }
 
-/** Median first-byte times of each contender, one figure a round. */
-export async function measureLatency(
+/** A median and a 99th percentile, in milliseconds. */
+export interface Times {
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+}
+
+export type TurnTimes = ReadonlyMap<ContenderName, readonly Times[]>;
+
+/** The contenders take turns, one request at a time: what that took, for each contender and round. */
+export async function measureTurns(
   bench: Bench,
   contenders: readonly Contender[],
-): Promise<ReadonlyMap<ContenderName, readonly number[]>> {
+  scenario: "latency" | "events" | "round_trips",
+  /** Called with what each contender was asked, warming up included. */
+  asked: (contender: Contender, requests: number) => void,
+): Promise<TurnTimes> {
   const { load, effort } = bench;
-  const all = new Map<ContenderName, number[]>(contenders.map(({ name }) => [name, []]));
+  const all = new Map<ContenderName, Times[]>(contenders.map(({ name }) => [name, []]));
   for (let round = -1; round < effort.rounds; round++) {
     const order = round % 2 === 0 ? contenders : contenders.toReversed();
     // The first is for warming up.
     const requests = round < 0 ? Math.ceil(effort.latencyRequests / 4) : effort.latencyRequests;
-    const { firstByteMs = [] } = await load.run({
-      scenario: "latency",
+    const { turnP50Ms = [], turnP99Ms = [] } = await load.run({
+      scenario,
       targets: order.map(({ target }) => target),
       requests,
     });
     order.forEach((contender, index) => {
-      contender.exchanges += requests;
-      if (round >= 0) all.get(contender.name)!.push(firstByteMs[index]!);
+      asked(contender, requests);
+      if (round < 0) return;
+      all.get(contender.name)!.push({ p50Ms: turnP50Ms[index]!, p99Ms: turnP99Ms[index]! });
     });
   }
   return all;
+}
+
+/** What is more in the median of the rounds than the straight way's. */
+export function addedMs(times: readonly Times[], straight: readonly Times[], key: keyof Times): number {
+  return median(times.map((time, round) => time[key] - straight[round]![key]));
 }
 
 export interface MemoryFigures {
@@ -466,19 +498,25 @@ function delay(ms: number): Promise<void> {
 
 // How the figures are told.
 
+/** What a contender is compared with; else the same work without looking at a byte, with the same backpressure. */
+export type Peers = Readonly<Partial<Record<ContenderName, ContenderName>>>;
+const PEERS: Peers = { "soth-mitm tunnel": "plain loop", "soth-mitm intercept": "raw relay duplex" };
+
 /** `unit` names a rate, `scale` is what the plain rate is divided by. */
-export function rateTable(rounds: Rounds, unit: string, scale: number, perUnit: string): string {
+export function rateTable(
+  rounds: Rounds,
+  unit: string,
+  scale: number,
+  perUnit: string,
+  peersOf: Peers = PEERS,
+): string {
   const withTimes = [...rounds.values()].some((samples) => samples.some(({ p50Ms }) => p50Ms > 0));
   const times = withTimes ? ["p50 ms", "p99 ms"] : [];
   const rows = [...rounds].map(([name, samples]) => {
     const cpuNs = medianOf(samples, "cpuNs");
     const busy = medianOf(samples, "busy");
-    const peer = name.endsWith("tunnel")
-      ? PEER_OF_TUNNEL
-      : name.endsWith("intercept")
-      ? PEER_OF_INTERCEPT
-      : null;
-    const peers = peer === null ? undefined : rounds.get(peer);
+    const peer = peersOf[name];
+    const peers = peer === undefined ? undefined : rounds.get(peer);
     return [
       name,
       figure(medianOf(samples, "rate")! / scale),
@@ -494,11 +532,9 @@ export function rateTable(rounds: Rounds, unit: string, scale: number, perUnit: 
 
 /** Ratios that aims are set on. */
 export function rateAims(what: string, rounds: Rounds, interceptAim: number): Aim[] {
-  const pairs = [
-    ["soth-mitm tunnel", PEER_OF_TUNNEL, 0.9],
-    ["soth-mitm intercept", PEER_OF_INTERCEPT, interceptAim],
-  ] as const;
-  return pairs.flatMap(([name, peer, limit]) => {
+  const pairs = [["soth-mitm tunnel", 0.9], ["soth-mitm intercept", interceptAim]] as const;
+  return pairs.flatMap(([name, limit]) => {
+    const peer = PEERS[name]!;
     const samples = rounds.get(name);
     const peers = rounds.get(peer);
     if (samples === undefined || peers === undefined) return [];

@@ -5,7 +5,10 @@ package main
 //
 //	GET /            1 KiB
 //	GET /bulk?bytes=N    N bytes with a Content-Length
+//	GET /json        64 KiB of JSON, in gzip
 //	POST /upload     reads Content-Length bytes, then answers 2 bytes
+//	POST /events     a server-sent event at once; ends its answer after the one byte of the request's body
+//	GET /echo        a WebSocket that sends back what it is sent
 
 import (
 	"bytes"
@@ -128,6 +131,19 @@ func serve(conn net.Conn) {
 			if !sendBulk(conn, length) {
 				return
 			}
+		case bytes.HasPrefix(request, []byte("GET /json ")):
+			if _, err := conn.Write(jsonAnswer); err != nil {
+				return
+			}
+		case bytes.HasPrefix(request, []byte("GET /echo ")):
+			serveWebSocket(conn, request, buffer[next:filled])
+			return
+		case bytes.HasPrefix(request, []byte("POST /events ")):
+			here := min(1, filled-next)
+			if !sendEvent(conn, 1-here) {
+				return
+			}
+			next += here
 		case bytes.HasPrefix(request, []byte("POST ")):
 			length := contentLength(request)
 			here := min(length, filled-next)

@@ -189,8 +189,8 @@ export async function startBaseline(
 /** Builds the peers; null when there is no Go. Throws what the compiler says otherwise. */
 export async function buildPeers(folder: string): Promise<string | null> {
   const path = `${folder}/peers${Deno.build.os === "windows" ? ".exe" : ""}`;
-  const sources = ["peers.go", "origin.go", "load.go", "http2.go", "usage.go"].map((file) =>
-    `${FOLDER}${file}`
+  const sources = ["peers", "origin", "load", "http2", "observed", "websocket", "usage"].map((name) =>
+    `${FOLDER}${name}.go`
   );
   try {
     const { success, stderr } = await new Deno.Command("go", { args: ["build", "-o", path, ...sources] })

@@ -25,6 +25,8 @@ export interface LogFacts {
   readonly events: number;
   readonly flows: number;
   readonly exchanges: number;
+  /** How many events of each kind there are. */
+  readonly kinds: ReadonlyMap<string, number>;
   readonly bytes: number;
   /** What `log verify` would say, or what no exchange of a benchmark may end as. */
   readonly faults: readonly string[];
@@ -63,10 +65,16 @@ export class ProxyUnderTest {
     readonly readyMs: number,
   ) {}
 
-  static async start(setup: ProxySetup, decision: "intercept" | "tunnel"): Promise<ProxyUnderTest> {
+  /** `settings`: more of them, as TOML. */
+  static async start(
+    setup: ProxySetup,
+    decision: "intercept" | "tunnel",
+    settings = "",
+  ): Promise<ProxyUnderTest> {
     const logPath = `${setup.folder}/${decision}-${++started}.jsonl`;
-    const configPath = `${setup.folder}/config.toml`;
-    await Deno.writeTextFile(configPath, `[tls]\nupstream_trust = ${JSON.stringify(setup.trustPath)}\n`);
+    const configPath = `${setup.folder}/config-${started}.toml`;
+    const trust = `[tls]\nupstream_trust = ${JSON.stringify(setup.trustPath)}\n`;
+    await Deno.writeTextFile(configPath, trust + settings);
     const args = [
       ...["--listen", "127.0.0.1:0", "--status-lines", "--quiet", "--default", decision],
       ...["--config", configPath, "--state-dir", `${setup.folder}/state`, "--events", logPath],
@@ -98,11 +106,14 @@ export class ProxyUnderTest {
 export async function verifyLog(path: string): Promise<LogFacts> {
   const verifier = new LogVerifier();
   const endings = new Map<string, number>();
+  const kinds = new Map<string, number>();
   let bytes = 0;
   for await (const line of readLog(path)) {
     bytes += line.bytes.length + 1;
     const broken = line.end === "newline" ? verifier.line(line.bytes, line) : verifier.torn(line.bytes, line);
     if (broken !== null) break;
+    const kind = verifier.lastEvent?.["kind"];
+    if (typeof kind === "string") kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
     const attributes = verifier.lastEvent?.["attributes"] as Readonly<Record<string, unknown>> | undefined;
     const ending = attributes?.["outcome"] ?? attributes?.["reason_code"];
     // The proxy is stopped by us, sometimes with flows still open.
@@ -115,5 +126,5 @@ export async function verifyLog(path: string): Promise<LogFacts> {
     faults.push(`line ${violation.lineNumber} breaks ${violation.invariant}: ${violation.detail}`);
   }
   if (openFlows > 0) faults.push(`${openFlows} flows have no stream_closed`);
-  return { events, flows, exchanges, bytes, faults };
+  return { events, flows, exchanges, kinds, bytes, faults };
 }

@@ -10,6 +10,7 @@ import {
   type Sample,
   table,
 } from "../../tasks/bench/figures.ts";
+import { addedMs, rateTable, type Times } from "../../tasks/bench/measures.ts";
 import { readConnectHead } from "../../tasks/bench/connect_head.ts";
 import { topSelfTimes } from "../../tasks/bench/profile.ts";
 import { withRunOptions } from "../../tasks/bench/proxy_under_test.ts";
@@ -38,6 +39,29 @@ Deno.test("pairedRatio compares each round with its neighbour, so a slow round d
 Deno.test("cpuRatio is above 1 for the cheaper one, and null where CPU time is not known", () => {
   assertStrictEquals(cpuRatio([sample(1, 50)], [sample(1, 100)]), 2);
   assertStrictEquals(cpuRatio([sample(1)], [sample(1, 100)]), null);
+});
+
+Deno.test("addedMs compares each round with the straight way's own, so a slow round does not count as added", () => {
+  const times = (...rounds: [number, number][]): Times[] =>
+    rounds.map(([p50Ms, p99Ms]) => ({ p50Ms, p99Ms }));
+  const straight = times([1, 2], [11, 12], [1, 2]);
+  const relayed = times([1.5, 3], [11.5, 13], [1.5, 9]);
+  assertStrictEquals(addedMs(relayed, straight, "p50Ms"), 0.5);
+  assertStrictEquals(addedMs(relayed, straight, "p99Ms"), 1);
+});
+
+Deno.test("rateTable compares with the peers it is given, and else with those of the proxy's two decisions", () => {
+  const rounds = new Map(
+    [
+      ["raw relay duplex", [sample(100)]],
+      ["soth-mitm unobserved", [sample(80)]],
+      ["soth-mitm intercept", [sample(60)]],
+    ] as const,
+  );
+  const ratio = (text: string) => text.split("\n").at(-1)!.split(/ {2,}/).at(-2);
+  assertStrictEquals(ratio(rateTable(rounds, "requests/s", 1, "request")), "0.60");
+  const peers = { "soth-mitm intercept": "soth-mitm unobserved" } as const;
+  assertStrictEquals(ratio(rateTable(rounds, "requests/s", 1, "request", peers)), "0.75");
 });
 
 Deno.test("isMet holds at the limit itself, for aims from above and from below", () => {
