@@ -1,4 +1,5 @@
 /** HTTP/1.1 exchanges as dialogues: what clients and servers of all sorts say, well-formed. */
+import { OBSERVERS } from "../observe/registry.ts";
 import { join, latin1 } from "./bytes.ts";
 import { ends, says, type Turn } from "./dialogue.ts";
 import type { Random } from "./random.ts";
@@ -46,15 +47,17 @@ const BODY_BYTES = [0, 1, 10, 1000, 16_384, 16_385, 40_000];
 type Fields = readonly (readonly [string, string])[];
 
 export function planExchange(kind: ExchangeKind, place: Place, random: Random): ExchangePlan {
-  const body = (): Uint8Array => random.bytes(random.pick(BODY_BYTES));
-  const responseBody = hasNoResponseBody(kind) ? NOTHING : body();
+  const answered = hasNoResponseBody(kind) ? NO_CONTENT : someContent(random);
+  const responseBody = answered.body;
   const method = methodOf(kind, random);
-  const requestBody = REQUESTS_WITH_BODY.has(kind) ? nonEmpty(body()) : NOTHING;
+  const asked = REQUESTS_WITH_BODY.has(kind) ? someContent(random) : NO_CONTENT;
+  const requestBody = REQUESTS_WITH_BODY.has(kind) ? nonEmpty(asked.body) : NOTHING;
   const isChunked = kind === "post_chunked";
   const coded = isChunked ? chunked(requestBody, random) : requestBody;
   const http10 = kind === "http10" || kind === "http10_keep_alive";
   const head = requestHead(method, place, http10 ? "HTTP/1.0" : "HTTP/1.1", [
     ...someFields(random),
+    ...asked.fields,
     ...(isChunked ? [["Transfer-Encoding", "chunked"] as const] : []),
     ...(requestBody.length > 0 && !isChunked ? [["Content-Length", `${requestBody.length}`] as const] : []),
     ...(kind === "expect_continue" ? [["Expect", "100-continue"] as const] : []),
@@ -63,7 +66,7 @@ export function planExchange(kind: ExchangeKind, place: Place, random: Random): 
   ], random);
   const client = (bytes: Uint8Array, arrives = bytes) => says("client", bytes, place.server, arrives);
   const server = (bytes: Uint8Array, arrives = bytes) => says("server", bytes, place.server, arrives);
-  const final = response(kind, responseBody, { dropsCoding: place.toProxy && http10 }, random);
+  const final = response(kind, answered, { dropsCoding: place.toProxy && http10 }, random);
   const answer = server(final.bytes, final.arrives);
   const plan = {
     target: place.toProxy ? `http://${place.host}${place.path}` : place.path,
@@ -140,11 +143,11 @@ export function requestHead(
 
 function response(
   kind: ExchangeKind,
-  body: Uint8Array,
+  { body, fields }: Content,
   { dropsCoding }: { readonly dropsCoding: boolean },
   random: Random,
 ): { readonly bytes: Uint8Array; readonly arrives: Uint8Array; readonly isLast: boolean } {
-  const extra = someFields(random);
+  const extra = [...someFields(random), ...fields];
   const whole = (start: string, fields: Fields, rest: Uint8Array, isLast = false) => {
     const bytes = join(head(start, [...extra, ...fields]), rest);
     return { bytes, arrives: bytes, isLast };
@@ -212,6 +215,25 @@ function methodOf(kind: ExchangeKind, random: Random): string {
       // Some begin like a CONNECT.
       return random.pick(["GET", "GET", "COPY", "CONN"]);
   }
+}
+
+interface Content {
+  readonly body: Uint8Array;
+  /** What says of what type it is. */
+  readonly fields: Fields;
+}
+
+const NO_CONTENT: Content = { body: NOTHING, fields: [] };
+
+/** Octets of no type, or what one of the observers makes something of. */
+function someContent(random: Random): Content {
+  if (random.chance(0.5)) return { body: random.bytes(random.pick(BODY_BYTES)), fields: [] };
+  const { content, mediaType } = random.pick(OBSERVERS).example;
+  const example = new TextEncoder().encode(content);
+  return {
+    body: join(...Array<Uint8Array>(random.between(1, 3)).fill(example)),
+    fields: [["Content-Type", mediaType]],
+  };
 }
 
 function nonEmpty(body: Uint8Array): Uint8Array {
