@@ -91,7 +91,7 @@ export class ExchangeRecorder {
       version: facts.version,
     });
     if (facts.protocol !== undefined) {
-      this.#early = new EarlyContent();
+      this.#early = new EarlyContent(this.#spanBudget);
       return;
     }
     const observation = this.#open("request", null);
@@ -115,11 +115,13 @@ export class ExchangeRecorder {
     const granted = early !== null && facts.status < 300;
     const stream = granted && early.whole ? this.upgraded(facts) : null;
     if (granted && !early.whole) {
-      const reason =
-        `the client sent more before it was granted than the ${BODY_SPAN_BYTES} octets that are kept`;
+      const reason = early.noRoom
+        ? "the flow's budget has no room for what the client sent before it was granted (limits.decoder_buffer_bytes)"
+        : `the client sent more before it was granted than the ${BODY_SPAN_BYTES} octets that are kept`;
       this.#emit("observer_stopped", { exchange_id: this.exchangeId, observer: "upgrade", reason });
     }
     if (early === null || stream === null) {
+      early?.drop();
       const observation = this.#open("response", facts);
       if (observation !== null) this.#responseMessage().observation = observation;
       return;
@@ -128,6 +130,7 @@ export class ExchangeRecorder {
     this.#requestMessage().captureNoMore();
     this.#responseMessage().captureNoMore();
     if (early.bytes.length > 0) stream.received("client", early.bytes);
+    early.drop();
     if (early.ended) stream.ended("client");
   }
 
@@ -187,6 +190,8 @@ export class ExchangeRecorder {
   complete(outcome: ExchangeOutcome, now: Instant, error?: ExchangeError): void {
     if (this.#completed) return;
     this.#completed = true;
+    this.#early?.drop();
+    this.#early = null;
     const request = this.#request;
     const response = this.#response;
     request?.finish(true);
@@ -284,12 +289,15 @@ function withMore(attributes: Attributes, decoded: Attributes, error: ExchangeEr
 /** What a client sends of another protocol before that was granted, for when it is. */
 class EarlyContent {
   ended = false;
+  noRoom = false;
   #kept: Uint8Array | null = null;
   #bytes = 0;
 
+  constructor(private readonly budget: SpanBudget) {}
+
   /** False where there was more than is kept. */
   get whole(): boolean {
-    return this.#bytes <= BODY_SPAN_BYTES;
+    return this.#bytes <= BODY_SPAN_BYTES && !this.noRoom;
   }
 
   get bytes(): Uint8Array {
@@ -297,10 +305,19 @@ class EarlyContent {
   }
 
   push(bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
     const start = this.#bytes;
     this.#bytes += bytes.length;
-    if (this.whole) (this.#kept ??= new Uint8Array(BODY_SPAN_BYTES)).set(bytes, start);
-    else this.#kept = null;
+    // All of it at once: whether there is room must not depend on the cut.
+    if (start === 0 && !this.budget.take(BODY_SPAN_BYTES)) this.noRoom = true;
+    else if (start === 0) this.#kept = new Uint8Array(BODY_SPAN_BYTES);
+    if (this.whole) this.#kept!.set(bytes, start);
+    else this.drop();
+  }
+
+  drop(): void {
+    if (this.#kept !== null) this.budget.give(BODY_SPAN_BYTES);
+    this.#kept = null;
   }
 }
 

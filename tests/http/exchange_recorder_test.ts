@@ -3,14 +3,21 @@ import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import type { Attributes, FlowEvent } from "../../src/core/event.ts";
 import { BODY_SPAN_BYTES, ExchangeRecorder } from "../../src/http/exchange_recorder.ts";
+import { SpanBudget } from "../../src/http/span_budget.ts";
 
-function record(bodyBytes: number, redact: string[] = [], observation: Observation = NO_OBSERVATION) {
+function record(
+  bodyBytes: number,
+  redact: string[] = [],
+  observation: Observation = NO_OBSERVATION,
+  spanBudget = new SpanBudget(2 * BODY_SPAN_BYTES),
+) {
   const events: FlowEvent[] = [];
   const recorder = new ExchangeRecorder(1, {
     protocol: "http1",
     streamKey: "h1:1",
     capture: { bodyBytes, redactHeaders: new Set(redact) },
     observation,
+    spanBudget,
     record: (event) => events.push(event),
     now: 1_000,
   });
@@ -108,7 +115,7 @@ Deno.test("ExchangeRecorder redacts before it records, and completes once", () =
 });
 
 /** An extended CONNECT (RFC 8441) whose stream is observed, if `known`, and what the observer is told. */
-function extendedConnect(known = true) {
+function extendedConnect(known = true, budget?: SpanBudget) {
   const told: string[] = [];
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
   const { recorder, events } = record(100, [], {
@@ -122,7 +129,7 @@ function extendedConnect(known = true) {
         closed: ({ orderly, by }: StreamEnd) => void told.push(`closed ${orderly} ${by}`),
       };
     },
-  });
+  }, budget);
   recorder.requestHead({
     method: "CONNECT",
     protocol: "websocket",
@@ -185,6 +192,34 @@ Deno.test("ExchangeRecorder keeps what a client sends before its extended CONNEC
   tooMuch.recorder.complete("complete", 2_000);
   assertEquals(tooMuch.told, []);
   assertEquals(tooMuch.events.filter(({ kind }) => kind === "observer_stopped").length, 1);
+});
+
+Deno.test("ExchangeRecorder keeps what comes before a grant within the flow's budget, and gives its room back", () => {
+  const room = 2 * BODY_SPAN_BYTES;
+  const budget = new SpanBudget(room);
+  const outcomes = [
+    (call: ReturnType<typeof extendedConnect>) => call.respond(200),
+    (call: ReturnType<typeof extendedConnect>) => call.respond(403),
+    (call: ReturnType<typeof extendedConnect>) =>
+      call.recorder.requestContent(new Uint8Array(BODY_SPAN_BYTES)),
+    () => {},
+  ];
+  for (const outcome of outcomes) {
+    const early = extendedConnect(true, budget);
+    early.recorder.requestContent(utf8("e"));
+    assertEquals(budget.bytes >= BODY_SPAN_BYTES, true);
+    outcome(early);
+    early.recorder.complete("complete", 2_000);
+    assertEquals(budget.bytes, 0);
+  }
+  budget.take(room - BODY_SPAN_BYTES + 1);
+  const late = extendedConnect(true, budget);
+  late.recorder.requestContent(utf8("early"));
+  late.respond(200);
+  late.recorder.complete("complete", 2_000);
+  assertEquals(late.told, []);
+  const stopped = late.events.find(({ kind }) => kind === "observer_stopped");
+  assertEquals(String(stopped?.attributes.reason).includes("limits.decoder_buffer_bytes"), true);
 });
 
 Deno.test("ExchangeRecorder records content as ever where an extended CONNECT is refused, or for what is not known", () => {
