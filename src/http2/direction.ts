@@ -21,7 +21,10 @@ import { INITIAL_SETTINGS, MAX_WINDOW_SIZE, SettingsTracker } from "./settings.t
 
 /** A compressed block may be this much larger than the list it is allowed to hold. */
 const BLOCK_SLACK_BYTES = 16 * 1024;
-const HELD_FRAME_BYTES_MAX = 64 * 1024;
+/** What a frame may have besides its part of the block: pad length, padding, and a priority or a promised stream. */
+const BLOCK_FRAME_SLACK_BYTES = 1 + 255 + 5;
+/** Frames without a part of a block may be as long. */
+const HELD_FRAME_BYTES_MIN = 64 * 1024;
 
 export class Direction {
   readonly reader: FrameReader;
@@ -52,12 +55,12 @@ export class Direction {
 
   constructor(readonly by: Side, limits: Http2Limits, send: (data: Uint8Array) => void) {
     const { maxHeaderListSize, maxHeaderFields, maxTableBytes, maxContinuations } = limits;
-    this.reader = new FrameReader({ by, maxHeldBytes: HELD_FRAME_BYTES_MAX });
+    const maxBlockBytes = 2 * maxHeaderListSize + BLOCK_SLACK_BYTES;
+    // A block is as good in one frame as in many: Go sends any head in one where the receiver takes it.
+    const maxHeldBytes = Math.max(HELD_FRAME_BYTES_MIN, maxBlockBytes + BLOCK_FRAME_SLACK_BYTES);
+    this.reader = new FrameReader({ by, maxHeldBytes });
     this.decoder = new HpackDecoder(by, { maxHeaderListSize, maxHeaderFields, maxTableBytes });
-    this.assembler = new HeaderBlockAssembler(by, {
-      maxBlockBytes: 2 * maxHeaderListSize + BLOCK_SLACK_BYTES,
-      maxContinuations,
-    });
+    this.assembler = new HeaderBlockAssembler(by, { maxBlockBytes, maxContinuations });
     this.settings = new SettingsTracker(by, limits.floods.maxSettings);
     this.#out = new Outbox(send);
   }

@@ -52,6 +52,22 @@ for (const { name, by, serverSettings, before, round, allowed: allowedOf, settin
   });
 }
 
+Deno.test("a header list over the limit costs its stream alone also where a single frame holds all of it", () => {
+  const huge = (streamId: number, octets: number) =>
+    encodeHeaders(streamId, join(HEAD, block({ x: "\xff".repeat(octets) })), {
+      endStream: true,
+      maxFrameSize: 1 << 20,
+    });
+  const world = new RelayWorld({
+    limits: { maxHeaderListSize: 65_536 },
+    serverSettings: [[5, 1 << 20]],
+  });
+  world.client(huge(1, 65_000), huge(3, 65_600), huge(5, 140_000), request(7));
+  assertEquals(world.finished, null);
+  assertEquals(world.told("client"), ["RST_STREAM 3 ENHANCE_YOUR_CALM", "RST_STREAM 5 ENHANCE_YOUR_CALM"]);
+  assertEquals(world.told("server").map((said) => said.slice(0, 9)), ["HEADERS 1", "HEADERS 7"]);
+});
+
 Deno.test("a field block that drips in is given timeouts.head from its own beginning, others are not hurt by it", () => {
   const world = new RelayWorld({ limits: { idleMs: 5000 } });
   world.client(frame(T.HEADERS, 1, 1, HEAD)).at(999).client(frame(T.CONTINUATION, 0, 1)).at(1000);
