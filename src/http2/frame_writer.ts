@@ -31,6 +31,13 @@ export function encodeGoaway(lastStreamId: number, errorCode: ErrorCodeName, deb
   return frame;
 }
 
+/** A whole GOAWAY as it came, but for the stream it names. */
+export function encodeGoawayAgain(raw: Uint8Array, lastStreamId: number): Uint8Array {
+  const frame = raw.slice();
+  writeUint32(lastStreamId, frame, FRAME_HEADER_BYTES);
+  return frame;
+}
+
 export function encodeSettings(settings: readonly Setting[]): Uint8Array {
   const frame = newFrame(FRAME_TYPES.settings, 0, 0, 6 * settings.length);
   settings.forEach(([identifier, value], index) => {

@@ -316,8 +316,7 @@ export class Http2Relay {
         this.#windowUpdate(direction, frame.streamId, frame.increment, raw);
         return;
       case "goaway":
-        this.#farewells.said(direction.by, frame);
-        direction.forward(raw);
+        direction.forward(this.#farewells.said(direction.by, frame, raw));
         for (const stream of [...this.#streams.open()]) this.#closeRefused(stream);
         return;
       case "priority":
@@ -911,8 +910,9 @@ export class Http2Relay {
   #goaway(code: ErrorCodeName, debugText: string): void {
     const { client, server } = this.#directions;
     const { numbers } = this.#streams;
-    server.add(encodeGoaway(numbers.highestOf("client"), code, debugText));
-    client.add(encodeGoaway(numbers.highestOf("server"), code, debugText));
+    const lastOf = (by: Side, heard: Side) => this.#farewells.lastStreamFor(by, numbers.highestOf(heard));
+    server.add(encodeGoaway(lastOf("server", "client"), code, debugText));
+    client.add(encodeGoaway(lastOf("client", "server"), code, debugText));
   }
 
   /** For a client that leaves: what it was promised in full it does not leave unfinished. */

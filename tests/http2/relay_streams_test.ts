@@ -175,6 +175,58 @@ Deno.test("a stop says GOAWAY to both, lets streams finish and refuses new ones,
 });
 
 Deno.test("a push passes where the client allows it, with its exchange, and ends the connection where it does not", () => {
+Deno.test("no GOAWAY names a higher stream than one before it, whoever of server and proxy says them", () => {
+  const world = new RelayWorld().client(request(1)).server(encodeGoaway(1, "NO_ERROR")).client(request(3));
+  world.drain().server(encodeGoaway(0x7fff_ffff, "NO_ERROR"));
+  assertEquals(world.told("client"), ["GOAWAY 1 NO_ERROR", "GOAWAY 1 NO_ERROR", "GOAWAY 1 NO_ERROR"]);
+  assertEquals(world.finished, null);
+  const stopped = new RelayWorld().client(request(1)).drain().client(request(3)).at(2000);
+  assertEquals(stopped.told("client"), [
+    "GOAWAY 1 NO_ERROR",
+    "RST_STREAM 3 REFUSED_STREAM",
+    "GOAWAY 1 NO_ERROR",
+  ]);
+});
+
+Deno.test("a promise on a stream that the proxy has just reset is given up, and costs nobody else anything", () => {
+  const readable = encodePushPromise(1, 2, HEAD);
+  const large = encodePushPromise(1, 2, join(HEAD, block({ x: "y".repeat(5000) })));
+  for (const promise of [readable, large]) {
+    const world = new RelayWorld().client(request(1, { ":method": "POST" }, false), request(3));
+    world.client(frame(T.WINDOW_UPDATE, 0, 1, uint32(0)));
+    world.server(
+      promise,
+      response(2, 200, false),
+      encodeData(2, text("pushed"), true),
+      response(3, 204, true),
+    );
+    assertEquals(world.finished, null);
+    assertEquals(world.told("client"), ["RST_STREAM 1 PROTOCOL_ERROR", "HEADERS 3 :status=204"]);
+    assertEquals(world.told("server").slice(2), [
+      "RST_STREAM 1 PROTOCOL_ERROR",
+      "RST_STREAM 2 CANCEL",
+      "WINDOW_UPDATE 0 6",
+    ]);
+    assertEquals(world.outcomes().at(-1), ["h2:3", "complete"]);
+  }
+});
+
+Deno.test("a server that answers early and resets for each DATA under way is no attack, nor is its client", () => {
+  const world = new RelayWorld().client(request(1, { ":method": "POST" }, false));
+  world.server(response(1, 413, true), encodeRstStream(1, "NO_ERROR"));
+  const frames = 10 * LIMITS.floods.maxResets;
+  for (let count = 0; count < frames; count++) {
+    world.client(encodeData(1, text("x"), false)).server(encodeRstStream(1, "STREAM_CLOSED"));
+  }
+  assertEquals(world.finished, null);
+  assertEquals(resets(world.told("client")).length, 1 + frames);
+  // Without DATA that would have called for them there are as many as of any others.
+  for (let count = 0; count < LIMITS.floods.maxResets + 10; count++) {
+    world.server(encodeRstStream(1, "STREAM_CLOSED"));
+  }
+  assertEquals(world.finished?.reason, "limit_exceeded");
+});
+
   const push = join(
     encodePushPromise(1, 2, HEAD),
     response(1, 204, true),
