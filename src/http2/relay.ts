@@ -537,6 +537,10 @@ export class Http2Relay {
       else this.#error(direction, error, raw.length);
     } else if (this.#step(direction, streamId, opening.endStream ? "headers_end" : "headers")) {
       this.#error(direction, error);
+      if (!this.#step(direction, streamId, "push_promise")) {
+        this.#promiseWithoutStream(direction, promised);
+        return;
+      }
     }
   }
 
@@ -675,7 +679,7 @@ export class Http2Relay {
       );
     }
     if (!this.#step(direction, streamId, "push_promise")) {
-      direction.withhold();
+      this.#promiseWithoutStream(direction, promisedStreamId);
       return null;
     }
     if (this.#streams.numbers.open("server", promisedStreamId) !== null) {
@@ -703,6 +707,22 @@ export class Http2Relay {
       return http2Error("stream_after_goaway", by, streamId, "the proxy is stopping: the stream is refused");
     }
     if (this.#streams.size + this.#refusals.size < maxStreams) return null;
+  /** A promise on a stream that the proxy has reset, of which the server has not heard yet: nobody waits for it. */
+  #promiseWithoutStream(direction: Direction, promised: number): void {
+    direction.withhold();
+    if (this.#finished) return;
+    const { numbers } = this.#streams;
+    const error = numbers.open("server", promised) === null
+      ? this.#floods.provokedReset("server", this.#now)
+      : wrongNumber("server", promised);
+    if (error !== null) {
+      this.#connectionError(error);
+      return;
+    }
+    this.#streams.resetByProxy(promised);
+    this.#directions.client.add(encodeRstStream(promised, "CANCEL"));
+  }
+
     return http2Error(
       "too_many_streams",
       by,
