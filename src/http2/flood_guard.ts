@@ -14,7 +14,8 @@ import { type Http2Error, http2Error } from "./errors.ts";
 import type { ControlFrame } from "./frames.ts";
 import type { FloodLimits } from "./limits.ts";
 
-type Budget = Exclude<keyof FloodLimits, "windowMs">;
+/** `lateResets` has the size of `maxResets`. */
+type Budget = Exclude<keyof FloodLimits, "windowMs"> | "lateResets";
 
 interface BudgetFacts {
   readonly setting: string;
@@ -27,6 +28,12 @@ interface BudgetFacts {
 export const FLOOD_BUDGETS: Readonly<Record<Budget, BudgetFacts>> = {
   /** A client that cancels each of its requests at once (rapid reset) makes thousands. */
   maxResets: { setting: "http.http2_max_resets", what: "RST_STREAM frames", earned: 0 },
+  /** A server that has answered early may reset a stream anew for each DATA that was under way: Go does. */
+  lateResets: {
+    setting: "http.http2_max_resets",
+    what: "RST_STREAM frames for streams that were over",
+    earned: 1,
+  },
   /** What this side sent made the proxy or its peer end a stream (made-you-reset). */
   maxProvokedResets: {
     setting: "http.http2_max_provoked_resets",
@@ -97,6 +104,11 @@ export class FloodGuard {
     return this.#spend(by, "maxResets", now);
   }
 
+  /** A stream was reset that was over: nobody's work is lost with it, and nobody was provoked into it. */
+  lateReset(by: Side, now: Instant): Http2Error | null {
+    return this.#spend(by, "lateResets", now);
+  }
+
   /** `contentBytes`: without padding. */
   data(by: Side, contentBytes: number, endStream: boolean, now: Instant): Http2Error | null {
     if (contentBytes === 0 && !endStream) return this.#spend(by, "maxEmptyFrames", now);
@@ -120,14 +132,15 @@ export class FloodGuard {
   #spend(by: Side, budget: Budget, now: Instant): Http2Error | null {
     const account = this.#accountOf(by, now);
     const { setting, what, earned } = FLOOD_BUDGETS[budget];
-    const allowed = this.#limits[budget] + earned * (account.earned + account.earnedBefore);
+    const limit = this.#limits[budget === "lateResets" ? "maxResets" : budget];
+    const allowed = limit + earned * (account.earned + account.earnedBefore);
     if (++account.spent[budget] <= allowed) return null;
     return http2Error(
       "frame_flood",
       by,
       0,
       `the ${by} sent more than ${allowed} ${what} within ${this.#limits.windowMs} ms ` +
-        `(${setting} = ${this.#limits[budget]})`,
+        `(${setting} = ${limit})`,
     );
   }
 
@@ -149,6 +162,7 @@ function newAccount(): Account {
   return {
     spent: {
       maxResets: 0,
+      lateResets: 0,
       maxProvokedResets: 0,
       maxPings: 0,
       maxSettings: 0,

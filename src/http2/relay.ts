@@ -402,7 +402,7 @@ export class Http2Relay {
     const answered = stream?.state === "server_ended" ||
       (direction.by === "client" && stream !== undefined && isAnswered(stream));
     const complete = answered && isBenign(name);
-    const flood = answered ? null : this.#resetFlood(direction.by, name);
+    const flood = answered ? null : this.#resetFlood(direction.by, streamId, name);
     if (flood !== null) {
       this.#connectionError(flood);
       return;
@@ -419,7 +419,8 @@ export class Http2Relay {
   }
 
   /** A server that blames the client for a stream's end was provoked into it. */
-  #resetFlood(by: Side, errorName: string): Http2Error | null {
+  #resetFlood(by: Side, streamId: number, errorName: string): Http2Error | null {
+    if (this.#streams.isOver(streamId)) return this.#floods.lateReset(by, this.#now);
     const flood = this.#floods.reset(by, this.#now);
     if (flood !== null || by === "client" || !isBlaming(errorName)) return flood;
     return this.#floods.provokedReset("client", this.#now);

@@ -58,6 +58,13 @@ export class StreamTable {
     return this.numbers.isIdle(streamId) ? "idle" : "forgotten";
   }
 
+  /** It has run its course or was reset, and not by the proxy. */
+  isOver(streamId: number): boolean {
+    if (this.#open.has(streamId)) return false;
+    const state = this.stateOf(streamId);
+    return isClosed(state) && state !== "reset_by_proxy";
+  }
+
   setState(streamId: number, state: StreamState): void {
     const stream = this.#open.get(streamId);
     if (stream !== undefined) stream.state = state;

@@ -4,6 +4,7 @@ import { FLOOD_BUDGETS, FloodGuard } from "../../src/http2/flood_guard.ts";
 import type { ControlFrame } from "../../src/http2/frames.ts";
 import type { Http2Error } from "../../src/http2/errors.ts";
 import { DESCRIPTORS } from "../../src/runtime/config/schema.ts";
+import type { FloodLimits } from "../../src/http2/limits.ts";
 import { FLOODS } from "./limits.ts";
 
 const NOTHING = new Uint8Array(0);
@@ -20,6 +21,7 @@ type Act = (guard: FloodGuard, by: Side, now: number) => Http2Error | null;
 
 const ACTS: Readonly<Record<keyof typeof FLOOD_BUDGETS, Act>> = {
   maxResets: (guard, by, now) => guard.reset(by, now),
+  lateResets: (guard, by, now) => guard.lateReset(by, now),
   maxProvokedResets: (guard, by, now) => guard.provokedReset(by, now),
   maxPings: (guard, by, now) => guard.frame(by, ping(false), now),
   maxSettings: (guard, by, now) => guard.frame(by, settings(false), now),
@@ -30,7 +32,8 @@ const ACTS: Readonly<Record<keyof typeof FLOOD_BUDGETS, Act>> = {
 
 for (const [budget, { setting }] of Object.entries(FLOOD_BUDGETS)) {
   const act = ACTS[budget as keyof typeof FLOOD_BUDGETS];
-  const allowed = FLOODS[budget as keyof typeof FLOOD_BUDGETS];
+  const allowed =
+    FLOODS[budget === "lateResets" ? "maxResets" : budget as Exclude<keyof FloodLimits, "windowMs">];
   for (const by of ["client", "server"] as const) {
     Deno.test(`FloodGuard lets ${by}s have ${allowed} of ${budget} in a window, and calms them at one more`, () => {
       const guard = new FloodGuard(FLOODS);

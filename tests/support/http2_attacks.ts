@@ -49,7 +49,13 @@ const POST = { ":method": "POST" };
 const text = (value: string) => new TextEncoder().encode(value);
 const CALM = "ENHANCE_YOUR_CALM";
 
-const resets = (name: string, by: Side, round: Attack["round"], before?: Attack["before"]): Attack => ({
+const resets = (
+  name: string,
+  by: Side,
+  round: Attack["round"],
+  before?: Attack["before"],
+  more: Partial<Attack> = {},
+): Attack => ({
   name,
   by,
   ...before === undefined ? {} : { before },
@@ -57,6 +63,7 @@ const resets = (name: string, by: Side, round: Attack["round"], before?: Attack[
   allowed: ({ floods }) => floods.maxResets,
   setting: "http.http2_max_resets",
   code: CALM,
+  ...more,
 });
 
 const provokes = (name: string, by: Side, round: Attack["round"], before?: Attack["before"]): Attack => ({
@@ -110,6 +117,7 @@ export const ATTACKS: readonly Attack[] = [
     "client",
     (stage) => stage.say("client", encodeRstStream(9001, "CANCEL")),
     (stage) => stage.say("client", request(9001)),
+    { earns: true },
   ),
   provokes("the server behind the proxy resets", "client", async (stage, stream) => {
     stage.say("client", request(stream, POST, false));
