@@ -37,6 +37,14 @@ interface Held {
   readonly windowBytes: number;
 }
 
+interface Pieces {
+  readonly streamId: number;
+  readonly parts: Uint8Array[];
+  readonly windowBytes: number;
+  /** Its stream was reset: what is still to come of it is not kept. */
+  dropped: boolean;
+}
+
 /** What becomes of a server's DATA: `overrun` where it is more than the server could believe in. */
 export type Admission = "pass" | "hold" | "overrun";
 
@@ -50,8 +58,7 @@ export class Refusals {
   readonly #heldPerStream = new Map<number, number>();
   #heldWindowBytes = 0;
   /** The frame that is being held and is not whole yet. */
-  #pieces: { readonly streamId: number; readonly parts: Uint8Array[]; readonly windowBytes: number } | null =
-    null;
+  #pieces: Pieces | null = null;
   #heldBytes = 0;
 
   constructor(
@@ -136,13 +143,20 @@ export class Refusals {
     return this.#heldPerStream.size > 0 && this.#heldPerStream.has(streamId);
   }
 
+  /** Something is still to be sent to the client once it gives window for it. */
+  get waitForClient(): boolean {
+    return this.#unsent.size > 0 || this.holdsAny;
+  }
+
   get holdsAny(): boolean {
     return this.#heldPerStream.size > 0;
   }
 
   /** Holds a piece of a frame of DATA that was not let pass. */
   holdPiece({ header: { length: windowBytes, streamId }, raw, ends }: FramePiece): void {
-    const pieces = this.#pieces ??= { streamId, parts: [], windowBytes };
+    const pieces = this.#pieces ??= { streamId, parts: [], windowBytes, dropped: false };
+    if (ends) this.#pieces = null;
+    if (pieces.dropped) return;
     if (pieces.parts.length === 0) {
       this.#heldWindowBytes += windowBytes;
       this.#count(streamId, 1);
@@ -150,7 +164,6 @@ export class Refusals {
     pieces.parts.push(raw.slice());
     this.#heldBytes += raw.length;
     if (!ends) return;
-    this.#pieces = null;
     this.#held.push({ streamId, bytes: joined(pieces.parts), windowBytes: pieces.windowBytes });
     this.#release();
   }
@@ -167,6 +180,11 @@ export class Refusals {
     if (!this.holds(streamId)) return 0;
     const dropped = this.#held.filter((held) => held.streamId === streamId);
     this.#held = this.#held.filter((held) => held.streamId !== streamId);
+    const pieces = this.#pieces;
+    if (pieces !== null && pieces.streamId === streamId && !pieces.dropped) {
+      pieces.dropped = true;
+      dropped.push({ streamId, bytes: joined(pieces.parts), windowBytes: pieces.windowBytes });
+    }
     let windowBytes = 0;
     for (const held of dropped) {
       this.#forget(held);

@@ -98,6 +98,8 @@ export class Http2Relay {
   #undecided: Opening | null = null;
   #held: Uint8Array = NOTHING;
   #clientEnded = false;
+  /** Said while something still waited for the client's window. */
+  #serverEnded = false;
   #nextExchangeId: number;
   #now: Instant;
   #finished = false;
@@ -206,6 +208,7 @@ export class Http2Relay {
     if (this.#finished) return;
     heldFrameTimer.readEnds(direction.inHeldFrame, this.#now);
     this.#finishIfDrained();
+    if (this.#serverEnded && !this.#refusals.waitForClient) this.ended("server", this.#now);
   }
 
   ended(side: Side, now: Instant): void {
@@ -215,18 +218,23 @@ export class Http2Relay {
       this.#clientEnded = true;
       return;
     }
+    if (side === "server" && this.#refusals.waitForClient) {
+      this.#serverEnded = true;
+      return;
+    }
     const direction = this.#directions[side];
     const complaint = this.#farewells.complaintOf(side);
     if (side === "client") this.#completeAnswered();
     if (this.#finished) return;
     // Frames delimit themselves, so nothing is lost where the end comes without that of TLS.
-    if (this.#streams.size === 0 && direction.reader.betweenFrames) {
+    const underWay = this.#streams.size + (this.#undecided === null ? 0 : 1);
+    if (underWay === 0 && direction.reader.betweenFrames) {
       if (complaint === null) this.#finish("complete");
       else this.#finish(side === "client" ? "client_reset" : "server_reset", complaint);
       return;
     }
     // RFC 9113 §9.1: an end with streams under way ends them all; each side learns of the other's end.
-    const detail = complaint ?? `The ${side} ended with ${this.#streams.size} streams under way`;
+    const detail = complaint ?? `The ${side} ended with ${underWay} streams under way`;
     this.#completeAll(side === "client" ? "client_aborted" : "server_aborted", {
       by: side,
       code: "connection_ended",
@@ -237,7 +245,8 @@ export class Http2Relay {
 
   failed(side: Side, fault: TransportFault, now: Instant): void {
     this.#now = now;
-    if (this.#finished) return;
+    // A server that has ended may well refuse what it is still told.
+    if (this.#finished || (side === "server" && this.#serverEnded)) return;
     if (side === "client") this.#completeAnswered();
     if (this.#finished) return;
     this.#completeAll(side === "client" ? "client_aborted" : "server_aborted", {
@@ -527,8 +536,11 @@ export class Http2Relay {
     const { streamId } = opening;
     const { numbers } = this.#streams;
     if (opening.type === "push_promise") {
-      if (!this.#step(direction, streamId, "push_promise")) return;
       const promised = opening.promisedStreamId;
+      if (!this.#step(direction, streamId, "push_promise")) {
+        this.#promiseWithoutStream(direction, promised);
+        return;
+      }
       if (numbers.open("server", promised) !== null) this.#connectionError(wrongNumber("server", promised));
       else this.#error(direction, { ...error, streamId: promised }, raw.length);
       return;
@@ -538,10 +550,6 @@ export class Http2Relay {
       else this.#error(direction, error, raw.length);
     } else if (this.#step(direction, streamId, opening.endStream ? "headers_end" : "headers")) {
       this.#error(direction, error);
-      if (!this.#step(direction, streamId, "push_promise")) {
-        this.#promiseWithoutStream(direction, promised);
-        return;
-      }
     }
   }
 
@@ -609,8 +617,9 @@ export class Http2Relay {
   }
 
   #askGate(streamId: number, request: RequestSection | Http2Error): Verdict | null {
-    // What is malformed is answered without asking.
+    // What is malformed, or one too many, is answered without asking.
     if (request.type === "error" || request.hostDiffers) return OBSERVE;
+    if (this.#checkRoom("client", streamId) !== null) return OBSERVE;
     const { authority, host, method, path } = request;
     return this.#options.gate.ask(streamId, method, authority ?? host, path);
   }
@@ -698,16 +707,6 @@ export class Http2Relay {
     return null;
   }
 
-  /**
-   * One stream too many is refused alone: its sender may ask again later (RFC 9113 §8.7). So is one that
-   * begins after GOAWAY: it was promised not to be processed.
-   */
-  #checkRoom(by: Side, streamId: number): Http2Error | null {
-    const { maxStreams } = this.#options.limits;
-    if (this.#draining) {
-      return http2Error("stream_after_goaway", by, streamId, "the proxy is stopping: the stream is refused");
-    }
-    if (this.#streams.size + this.#refusals.size < maxStreams) return null;
   /** A promise on a stream that the proxy has reset, of which the server has not heard yet: nobody waits for it. */
   #promiseWithoutStream(direction: Direction, promised: number): void {
     direction.withhold();
@@ -724,6 +723,16 @@ export class Http2Relay {
     this.#directions.client.add(encodeRstStream(promised, "CANCEL"));
   }
 
+  /**
+   * One stream too many is refused alone: its sender may ask again later (RFC 9113 §8.7). So is one that
+   * begins after GOAWAY: it was promised not to be processed.
+   */
+  #checkRoom(by: Side, streamId: number): Http2Error | null {
+    const { maxStreams } = this.#options.limits;
+    if (this.#draining) {
+      return http2Error("stream_after_goaway", by, streamId, "the proxy is stopping: the stream is refused");
+    }
+    if (this.#streams.size + this.#refusals.size < maxStreams) return null;
     return http2Error(
       "too_many_streams",
       by,
@@ -829,8 +838,8 @@ export class Http2Relay {
   }
 
   #finishIfDrained(): void {
-    if (!this.#draining || this.#streams.size > 0) return;
-    if (this.#refusals.size === 0 && !this.#refusals.holdsAny) this.#finish("shutdown");
+    if (!this.#draining || this.#streams.size > 0 || this.#refusals.waitForClient) return;
+    this.#finish("shutdown");
   }
 
   /** A deviation: it ends its stream, or the connection. `headBytes`: of a block that would have opened a stream. */

@@ -38,6 +38,7 @@ function run(steps: readonly Step[], pace: Pace = "at once") {
   const sent: Record<Side, Uint8Array[]> = { client: [], server: [] };
   const events: Record<string, unknown>[] = [];
   const timers = new Set<string>();
+  const asked: (string | null)[] = [];
   let pending: Verdict | null = null;
   let paused = false;
   let finished: string | null = null;
@@ -65,6 +66,7 @@ function run(steps: readonly Step[], pace: Pace = "at once") {
     authority: "a.test",
     gate: {
       ask: (_stream, _method, _authority, path) => {
+        asked.push(path);
         assert(pending === null, "one question at a time");
         if (pace === "at once") return verdictFor(path);
         pending = verdictFor(path);
@@ -95,8 +97,11 @@ function run(steps: readonly Step[], pace: Pace = "at once") {
     timers,
     before,
     paused,
+    asked,
     toServer: join(...sent.server),
-    toClient: join(...sent.client),
+    get toClient() {
+      return join(...sent.client);
+    },
     events,
     get finished() {
       return finished;
@@ -400,6 +405,42 @@ Deno.test("a server that sends more than it was ever given loses the connection,
   assertEquals(finished, "protocol_error");
   assertEquals(understood(toServer, "client").at(-1), "goaway 3");
   assert(relay.heldBytes < 65_536);
+});
+
+Deno.test("what waits for the client's window is not lost with a server that ends behind it", () => {
+  const big = text("x".repeat(16_000));
+  const world = run([
+    ["server", FROM_SERVER],
+    ["client", join(FROM_CLIENT, request(1, "/no"), request(3, "/a"))],
+    ["server", encodeHeaders(3, block({ ":status": "200" }), { endStream: false })],
+    ...[1, 2, 3, 4].map((): Step => ["server", encodeData(3, big, false)]),
+    ["server", encodeData(3, text("y".repeat(1_535)), true)],
+  ]);
+  const { relay, events } = world;
+  assertEquals(told(events, "h2:3").at(-1), "complete");
+  relay.ended("server", 0);
+  assertEquals(world.finished, null);
+  relay.failed("server", { kind: "reset", code: "EPIPE", detail: "it is gone" }, 0);
+  assertEquals(world.finished, null);
+  relay.received("client", encodeWindowUpdate(0, 1_535), 0);
+  assertEquals(world.finished, "complete");
+  assertEquals(understood(world.toClient, "server").at(-1), `data 3 ${"y".repeat(1_535)} end`);
+});
+
+Deno.test("a server that ends while a request is being decided has not ended in peace", () => {
+  const world = run([["server", FROM_SERVER], ["client", FROM_CLIENT]], "at the end");
+  world.relay.received("client", request(1, "/a"), 0);
+  world.relay.ended("server", 0);
+  assertEquals(world.finished, "server_reset");
+});
+
+Deno.test("the gate is not asked about a request that is refused whatever it says", () => {
+  const world = run([["server", FROM_SERVER], ["client", join(FROM_CLIENT, request(1, "/a"))]]);
+  world.relay.drain(0);
+  const asked = world.asked.length;
+  world.relay.received("client", request(3, "/no"), 0);
+  assertEquals(understood(world.toClient, "server").at(-1), "rst 3 7");
+  assertEquals(world.asked.length, asked);
 });
 
 Deno.test("any cut and any pace of decisions give the same octets and events for refused and relayed requests", () => {

@@ -150,3 +150,29 @@ Deno.test("Refusals holds frames of a stream behind its held DATA, and gives bac
   assertEquals(world.refusals.drop(5), 1_535);
   assertEquals([world.refusals.holdsAny, world.refusals.heldBytes], [false, 0]);
 });
+
+Deno.test("Refusals sends nothing of a frame whose stream was reset while it was coming", () => {
+  const { refusals, frames, serverSends } = pair();
+  for (let sent = 0; sent < 4 * 16_000; sent += 16_000) assertEquals(serverSends(1, 16_000), "pass");
+  refusals.answer(3, ANSWER, { method: "GET", ended: true });
+  const frame = encodeData(5, new Uint8Array(1_535), false);
+  const piece = (from: number, to: number) => ({
+    type: "piece" as const,
+    header: readFrameHeader(frame, 0),
+    paddingBytes: 0,
+    begins: from === 0,
+    ends: to === frame.length,
+    raw: frame.subarray(from, to),
+    content: frame.subarray(Math.max(from, FRAME_HEADER_BYTES), to),
+    next: to,
+  });
+  assertEquals(refusals.admit(1_535), "hold");
+  refusals.holdPiece(piece(0, 500));
+  assertEquals(refusals.drop(5), 1_535);
+  const before = frames.length;
+  refusals.holdPiece(piece(500, 900));
+  refusals.holdPiece(piece(900, frame.length));
+  assertEquals([refusals.holdsAny, refusals.heldBytes], [false, 0]);
+  refusals.grantedConnection(65_535);
+  assertEquals(frames.length, before);
+});

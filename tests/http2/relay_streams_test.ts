@@ -9,6 +9,7 @@ import {
   encodeWindowUpdate,
 } from "../../src/http2/frame_writer.ts";
 import { frame, join, T, uint32 } from "./frame_builder.ts";
+import { LIMITS } from "./limits.ts";
 import { block, request, response } from "./messages.ts";
 import { RelayWorld, text } from "./relay_world.ts";
 
@@ -174,7 +175,6 @@ Deno.test("a stop says GOAWAY to both, lets streams finish and refuses new ones,
   ]);
 });
 
-Deno.test("a push passes where the client allows it, with its exchange, and ends the connection where it does not", () => {
 Deno.test("no GOAWAY names a higher stream than one before it, whoever of server and proxy says them", () => {
   const world = new RelayWorld().client(request(1)).server(encodeGoaway(1, "NO_ERROR")).client(request(3));
   world.drain().server(encodeGoaway(0x7fff_ffff, "NO_ERROR"));
@@ -227,6 +227,7 @@ Deno.test("a server that answers early and resets for each DATA under way is no 
   assertEquals(world.finished?.reason, "limit_exceeded");
 });
 
+Deno.test("a push passes where the client allows it, with its exchange, and ends the connection where it does not", () => {
   const push = join(
     encodePushPromise(1, 2, HEAD),
     response(1, 204, true),
