@@ -1,7 +1,7 @@
 /** What observers must not cost: the client has what the server sent, and the log what it means, at once. */
 import { assert, assertEquals } from "@std/assert";
-import { constants, gzipSync } from "node:zlib";
-import { startRawOrigin } from "../support/origin.ts";
+import { brotliCompressSync, constants, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
+import { sha256Hex, startRawOrigin } from "../support/origin.ts";
 import { withProxy } from "../support/proxy.ts";
 
 const decoder = new TextDecoder();
@@ -89,6 +89,44 @@ Deno.test("capture.observe = false: bodies are logged as they were transferred, 
     const chunks = proxy.of("response_body_chunk").map(({ attributes }) => attributes.data_base64);
     assertEquals(chunks, [coded.toBase64()]);
     assertEquals(proxy.of("payload_decoded"), []);
+  });
+  await origin.close();
+});
+
+const ZEROS = new Uint8Array(30_000_000);
+const BOMBS: Readonly<Record<string, Uint8Array>> = {
+  gzip: gzipSync(ZEROS),
+  deflate: deflateSync(ZEROS),
+  br: brotliCompressSync(ZEROS, { params: { [constants.BROTLI_PARAM_QUALITY]: 3 } }),
+  zstd: zstdCompressSync(ZEROS),
+  "gzip, gzip": gzipSync(gzipSync(ZEROS)),
+};
+
+Deno.test("a bomb of any coding stops its decoder, and passes as it is", async () => {
+  const origin = await startRawOrigin(async (connection) => {
+    for (const [coding, bomb] of Object.entries(BOMBS)) {
+      await connection.readThrough("\r\n\r\n");
+      await connection.write(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n" +
+          `Content-Encoding: ${coding}\r\nContent-Length: ${bomb.length}\r\n\r\n`,
+      );
+      await connection.write(bomb);
+    }
+  });
+  await withProxy({}, async (proxy) => {
+    const connection = await proxy.connect();
+    for (const [index, bomb] of Object.values(BOMBS).entries()) {
+      await connection.write(`GET http://${origin.authority}/ HTTP/1.1\r\nHost: ${origin.authority}\r\n\r\n`);
+      await connection.readThrough("\r\n\r\n");
+      assertEquals(sha256Hex(await connection.readExactly(bomb.length)), sha256Hex(bomb));
+      const { attributes } = await proxy.event(({ kind, attributes }) =>
+        kind === "exchange_completed" && attributes.exchange_id === index + 1
+      );
+      assertEquals([attributes.outcome, attributes.response_decoded_bytes], ["complete", 64 * 1024]);
+    }
+    const reasons = proxy.of("decoder_failed").map(({ attributes }) => attributes.reason);
+    assertEquals(reasons, Object.keys(BOMBS).map(() => reasons[0]));
+    assert(String(reasons[0]).includes("limits.inflate_ratio"), String(reasons[0]));
   });
   await origin.close();
 });
