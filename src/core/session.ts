@@ -96,7 +96,7 @@ export interface Question {
   readonly clientAddr: string;
   readonly authority: Authority;
   /**
-   * `CONNECT`, the method of a request (a plain one, or one on an intercepted connection), or `REVERSE` for what
+   * `CONNECT`, `CONNECT-UDP`, the method of a request (a plain one, or one on an intercepted connection), or `REVERSE` for what
    * a reverse listener accepted.
    */
   readonly method: string;
@@ -189,12 +189,18 @@ export interface LearningNote {
 export interface Effects {
   /** Dials the server; answered by `opened` or `openFailed`. Replaces a server side that is closed. */
   open(target: Authority): void;
+  /**
+   * As `open`, for UDP: each `send` to the server is one datagram from then on, and each `received` from it is one.
+   */
+  openDatagrams(target: Authority): void;
   /** Gives up the server side (end after what was sent is out), so that another can be opened. */
   closeServer(): void;
   secureServer(options: SecureServer): void;
   secureClient(options: SecureClient): void;
   /** Queues bytes. The driver stops reading the other side while they are pending. */
   send(side: Side, data: Uint8Array): void;
+  /** Whether what is sent to this side now would go out, or only wait: for datagrams, which need not arrive. */
+  admits(side: Side): boolean;
   /** Half-closes after everything sent before is out. */
   end(side: Side): void;
   /** Aborts the connection at once: the peer sees a reset. */

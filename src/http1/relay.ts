@@ -22,7 +22,6 @@ import type { Answer } from "../http/answer.ts";
 import type { RequestGate, Verdict } from "../http/request_gate.ts";
 import { encodeAnswer } from "./answer.ts";
 import { BodyReader, type BodySink } from "./body.ts";
-import { isConnect } from "./connect.ts";
 import type { Http1Error } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
 import { parseRequestHead, parseResponseHead, type RequestHead, responseFraming } from "./head.ts";
@@ -56,8 +55,10 @@ export interface RelayHost {
 export interface Router {
   /** Answered by `routed` or `refused`, now or later. */
   route(head: RequestHead, exchangeId: number): void;
-  /** A CONNECT on a connection that has been used for plain requests: the relay's part ends here. */
-  connect(bytes: Uint8Array): void;
+  /** Whether a head is a CONNECT, or the like: the relay's part ends with it. */
+  takesOver(head: Uint8Array): boolean;
+  /** The bytes from that head on. */
+  takeOver(bytes: Uint8Array): void;
   /** The head could not be parsed. True where the session records it itself. */
   unparsable(error: Http1Error): boolean;
 }
@@ -353,10 +354,10 @@ export class Http1Relay {
             return;
           }
           offset = read.next;
-          if (this.#router !== null && isConnect(read.bytes)) {
+          if (this.#router?.takesOver(read.bytes)) {
             this.#finished = true;
             this.#flush();
-            this.#router.connect(concat(read.bytes, data.subarray(offset)));
+            this.#router.takeOver(concat(read.bytes, data.subarray(offset)));
             return;
           }
           this.#requestHead(read.bytes);

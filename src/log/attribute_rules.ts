@@ -341,6 +341,13 @@ const ATTRIBUTE_RULES: Readonly<Record<EventKind, Readonly<Record<string, Rule>>
   stream_closed: {
     bytes_from_client: count,
     bytes_from_server: count,
+    capsules_skipped: optional(count),
+    datagram_bytes_from_client: optional(count),
+    datagram_bytes_from_server: optional(count),
+    datagrams_dropped_from_client: optional(count),
+    datagrams_dropped_from_server: optional(count),
+    datagrams_from_client: optional(count),
+    datagrams_from_server: optional(count),
     duration_ns: count,
     reason_code: oneOf(CLOSE_REASONS),
     reason_detail: optional(text),

@@ -151,10 +151,9 @@ export class FlowChecker {
   #decided(attributes: CheckedEvent["attributes"]): Fault | null {
     const action = attributes["action"] as string;
     if (attributes["reason"] === "learned_bypass") return this.#bypassed(action);
-    this.#toPassThrough = attributes["reason"] === "http3";
-    if (this.#toPassThrough && action !== "tunnel") {
-      return fault("decision", `a decision about HTTP/3 is ${action}, not tunnel`);
-    }
+    const isHttp3 = attributes["reason"] === "http3";
+    if (isHttp3 && action === "intercept") return fault("decision", "a decision about HTTP/3 is intercept");
+    this.#toPassThrough = isHttp3 && action === "tunnel";
     const onHello = Object.hasOwn(attributes, "ja4");
     // That a client offers HTTP/3 may show in its ClientHello.
     if (onHello || Object.hasOwn(attributes, "sni") || (this.#toPassThrough && this.#clientHello)) {

@@ -1,8 +1,9 @@
 /** The events of a flow outside its exchanges; attributes are built in sorted order. */
 import type { CloseReason } from "../core/close_reason.ts";
-import type { FlowEvent } from "../core/event.ts";
+import type { Attributes, FlowEvent } from "../core/event.ts";
 import type { ClientTlsFailure, Decision, LearningKey, LearningNote, Secured } from "../core/session.ts";
 import type { Side } from "../core/side.ts";
+import type { DatagramCounts } from "./datagram_relay.ts";
 import type { Http3Passthrough } from "./http3.ts";
 import type { ClientHello } from "../tls/client_hello.ts";
 import { FAILURE_WINDOW_MS } from "../tls/failure.ts";
@@ -207,6 +208,8 @@ export interface StreamClosed {
   readonly bytesFromClient: number;
   readonly bytesFromServer: number;
   readonly durationNs: number;
+  /** Of a CONNECT-UDP that was granted. */
+  readonly datagrams: DatagramCounts | null;
 }
 
 export function streamClosedEvent(closed: StreamClosed): FlowEvent {
@@ -217,9 +220,24 @@ export function streamClosedEvent(closed: StreamClosed): FlowEvent {
     attributes: {
       bytes_from_client: closed.bytesFromClient,
       bytes_from_server: closed.bytesFromServer,
+      ...(closed.datagrams === null ? {} : datagramAttributes(closed.datagrams)),
       duration_ns: closed.durationNs,
       reason_code: closed.reason,
       ...(closed.detail === undefined ? {} : { reason_detail: closed.detail }),
     },
+  };
+}
+
+function datagramAttributes(
+  { datagrams, datagramBytes, dropped, skippedCapsules }: DatagramCounts,
+): Attributes {
+  return {
+    capsules_skipped: skippedCapsules,
+    datagram_bytes_from_client: datagramBytes.client,
+    datagram_bytes_from_server: datagramBytes.server,
+    datagrams_dropped_from_client: dropped.client,
+    datagrams_dropped_from_server: dropped.server,
+    datagrams_from_client: datagrams.client,
+    datagrams_from_server: datagrams.server,
   };
 }

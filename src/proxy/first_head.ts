@@ -2,7 +2,10 @@
  * The head with which a client begins at a forward proxy: a CONNECT, or anything else, which is the plain-HTTP
  * relay's business from its first byte on, however that came.
  */
+import { assert } from "../core/assert.ts";
+import type { Authority } from "../core/authority.ts";
 import { type ConnectHead, isConnect, parseConnectHead } from "../http1/connect.ts";
+import { parseConnectUdpHead } from "../http1/connect_udp.ts";
 import type { Http1Error } from "../http1/errors.ts";
 import { HeadReader } from "../http1/head_reader.ts";
 import type { Likeness } from "../tls/sniff.ts";
@@ -51,6 +54,18 @@ export class FirstHead {
 }
 
 const CONNECT = "connect";
+
+export type ConnectUdpRead =
+  | { readonly type: "connect_udp"; readonly authority: Authority; readonly rest: Uint8Array }
+  | Http1Error;
+
+/** A CONNECT-UDP whose head is whole, with what came behind it. */
+export function readConnectUdp(bytes: Uint8Array, limits: SessionConfig["limits"]): ConnectUdpRead {
+  const read = new HeadReader({ maxHeadBytes: limits.maxHeadBytes }).push(bytes, 0);
+  assert(read.type === "head", "the head was read before");
+  const connect = parseConnectUdpHead(read.bytes, limits);
+  return connect.type === "error" ? connect : { ...connect, rest: bytes.subarray(read.next) };
+}
 
 /** Whether these first octets are meant as a CONNECT, as `isConnect` has it of whole heads. */
 function connectLikeness(bytes: Uint8Array): Likeness {

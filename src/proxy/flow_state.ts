@@ -7,6 +7,7 @@
  *        │               │            └► tunnel ◄─┤                   │                                 ▼
  *        └─► http1 ──────┘ (CONNECT after plain requests)             └► securing_refusal       tunnel (101 in http1)
  *                                                                         └► refusing (server TLS failed)
+ *   opening ──► datagrams (CONNECT-UDP, which comes as a plain request)
  *   every phase ──► closed
  *
  * Behind a reverse listener the server is dialled only when the first bytes have shown what the client speaks:
@@ -29,6 +30,7 @@ export const PHASES = [
   "http1",
   "http2",
   "tunnel",
+  "datagrams",
   "closed",
 ] as const;
 export type Phase = typeof PHASES[number];
@@ -48,6 +50,7 @@ export const TRANSITIONS: Readonly<Record<Phase, readonly Phase[]>> = {
     "http1",
     "http2",
     "tunnel",
+    "datagrams",
     "closed",
   ],
   /** The first bytes tell TLS, HTTP or neither. After a CONNECT the 200 is out and the server connected. */
@@ -72,6 +75,8 @@ export const TRANSITIONS: Readonly<Record<Phase, readonly Phase[]>> = {
   http1: ["awaiting_head", "tunnel", "closed"],
   http2: ["closed"],
   tunnel: ["closed"],
+  /** CONNECT-UDP: capsules from the client, datagrams from the server. */
+  datagrams: ["closed"],
   closed: [],
 };
 

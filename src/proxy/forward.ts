@@ -8,6 +8,9 @@ import { addMilliseconds, type Instant } from "../core/instant.ts";
 import type { Decision, Effects, TransportFault } from "../core/session.ts";
 import type { CloseReason } from "../core/close_reason.ts";
 import type { FlowContext } from "../core/event.ts";
+import { isConnect } from "../http1/connect.ts";
+import { isConnectUdp } from "../http1/connect_udp.ts";
+import type { FieldLimits } from "../http1/field_lines.ts";
 import type { Http1Error } from "../http1/errors.ts";
 import type { RequestHead } from "../http1/head.ts";
 import type { Http1Relay, Router } from "../http1/relay.ts";
@@ -28,6 +31,9 @@ export interface ForwardOptions {
   readonly connectMs: number;
   /** Starts the phase in which the flow serves a CONNECT, with the bytes from its head on. */
   readonly onConnect: (bytes: Uint8Array) => void;
+  /** As `onConnect`, for CONNECT-UDP. */
+  readonly onConnectUdp: (bytes: Uint8Array) => void;
+  readonly limits: FieldLimits;
 }
 
 export class ForwardRouter implements Router {
@@ -85,9 +91,14 @@ export class ForwardRouter implements Router {
     if (decision !== null) this.decided(this.#asked, decision);
   }
 
-  connect(bytes: Uint8Array): void {
+  takesOver(head: Uint8Array): boolean {
+    return isConnect(head) || isConnectUdp(head, this.options.limits);
+  }
+
+  takeOver(bytes: Uint8Array): void {
     this.closeServer();
-    this.options.onConnect(bytes);
+    if (isConnect(bytes)) this.options.onConnect(bytes);
+    else this.options.onConnectUdp(bytes);
   }
 
   unparsable(error: Http1Error): boolean {

@@ -26,6 +26,10 @@ export interface Http3Settled {
 export function settleHttp3(given: Decision, hint: Http3Hint | null, enabled: boolean): Http3Settled {
   const prior = given.prior ?? given;
   const by = given.prior === undefined ? hint : "override";
+  if (hint === "connect_udp" && !enabled && prior.action === "intercept") {
+    // Nothing can intercept a datagram, so what may not pass through may not pass.
+    return { decision: { action: "block", reason: "http3", ruleId: null }, passthrough: null };
+  }
   if (by === null || !enabled || prior.action === "block") return { decision: prior, passthrough: null };
   return {
     decision: { action: "tunnel", reason: "http3", ruleId: by === "override" ? given.ruleId : null },

@@ -24,6 +24,7 @@ import type { HostOverride, TlsProfile } from "../core/settings.ts";
 import { opposite, type Side } from "../core/side.ts";
 import type { Answer } from "../http/answer.ts";
 import { encodeAnswer } from "../http1/answer.ts";
+import { UDP_ESTABLISHED } from "../http1/connect_udp.ts";
 import type { Http1Error } from "../http1/errors.ts";
 import { Http1Relay, type RelayHost } from "../http1/relay.ts";
 import { Http2Relay } from "../http2/relay.ts";
@@ -42,6 +43,7 @@ import {
   serverTlsFailure,
   tooManyFlowsAnswer,
 } from "./answers.ts";
+import { DatagramRelay } from "./datagram_relay.ts";
 import {
   clientHelloEvent,
   connectDecisionEvent,
@@ -55,7 +57,7 @@ import {
   streamClosedEvent,
 } from "./events.ts";
 import { FirstBytes } from "./first_bytes.ts";
-import { FirstHead } from "./first_head.ts";
+import { FirstHead, readConnectUdp } from "./first_head.ts";
 import { FlowState } from "./flow_state.ts";
 import { ForwardRouter } from "./forward.ts";
 import { Handshakes } from "./handshakes.ts";
@@ -112,6 +114,9 @@ export class ProxySession implements Session {
   /** Reads beside the relay what a tunnel's client begins with, until that is known. */
   #tunnelPeek: ClientHelloReader | null = null;
   #router: ForwardRouter | null = null;
+  /** A CONNECT-UDP. */
+  #isUdp = false;
+  #datagrams: DatagramRelay | null = null;
 
   constructor(
     private readonly context: FlowContext,
@@ -129,7 +134,7 @@ export class ProxySession implements Session {
   get heldBytes(): number {
     const first = this.#first?.bytes ?? this.#handshakes?.preread ?? NOTHING;
     return this.#ahead.bytes + this.#headBytes + first.length +
-      (this.#relay?.heldBytes ?? 0) + (this.#refuser?.heldBytes ?? 0);
+      (this.#relay?.heldBytes ?? 0) + (this.#datagrams?.heldBytes ?? 0) + (this.#refuser?.heldBytes ?? 0);
   }
 
   get unfinishedBytes(): number {
@@ -172,6 +177,9 @@ export class ProxySession implements Session {
         return;
       case "closed":
         return;
+      case "datagrams":
+        this.#relayDatagrams(side, data);
+        return;
       case "awaiting_head":
         if (side === "client") this.#readFirstHead(data);
         return;
@@ -210,6 +218,12 @@ export class ProxySession implements Session {
         }
         return;
       case "closed":
+        return;
+      case "datagrams":
+        if (side === "server") return;
+        if (this.#datagrams!.isWithinCapsule) {
+          this.#close("client_reset", "The client ended within a capsule");
+        } else this.#close("complete");
         return;
       case "awaiting_head":
         if (side === "server") return;
@@ -287,6 +301,11 @@ export class ProxySession implements Session {
     this.effects.disarm("connect");
     if (this.config.reverse !== null) {
       this.#originOpened(this.config.reverse);
+      return;
+    }
+    if (this.#isUdp) {
+      this.effects.send("client", UDP_ESTABLISHED);
+      this.#beginDatagrams();
       return;
     }
     this.effects.send("client", ESTABLISHED);
@@ -416,6 +435,7 @@ export class ProxySession implements Session {
         }
         return;
       case "tunnel":
+      case "datagrams":
         if (timer === "tunnel_idle") this.#tunnelIdle();
         return;
       case "awaiting_head":
@@ -520,6 +540,43 @@ export class ProxySession implements Session {
     }
   }
 
+  #connectUdp(bytes: Uint8Array): void {
+    const read = readConnectUdp(bytes, this.config.limits);
+    if (read.type === "error") {
+      this.#connectFailed(read);
+      return;
+    }
+    this.#isUdp = true;
+    this.#hint = "connect_udp";
+    this.#aim(read.authority);
+    if (!this.#step("deciding")) return;
+    if (read.rest.length > 0) this.#hold("client", read.rest);
+    this.#ask(null);
+  }
+
+  #beginDatagrams(): void {
+    if (!this.#step("datagrams")) return;
+    this.#protocol = this.#opaqueProtocol;
+    this.#datagrams = new DatagramRelay(this.effects);
+    this.effects.resume("client");
+    this.effects.arm("tunnel_idle", addMilliseconds(this.#now, this.config.tunnelIdleMs));
+    const held = this.#ahead.take("client");
+    if (held.length > 0) this.#relayDatagrams("client", held);
+    if (this.#ended.client) this.ended("client", this.#now);
+  }
+
+  #relayDatagrams(side: Side, data: Uint8Array): void {
+    const fault = this.#datagrams!.received(side, data);
+    if (fault === null) return;
+    // RFC 9297 §3.3: the stream is as malformed as its capsules.
+    this.effects.reset("client");
+    this.#close("protocol_error", `The client sent ${fault}`);
+  }
+
+  get #opaqueProtocol(): Protocol {
+    return this.#decision?.reason === "http3" ? "http3" : "tunnel";
+  }
+
   /** Where the flow is to go is known. */
   #aim(target: Authority): void {
     this.#target = target;
@@ -529,6 +586,7 @@ export class ProxySession implements Session {
   }
 
   get #method(): string {
+    if (this.#isUdp) return "CONNECT-UDP";
     return this.config.reverse === null ? "CONNECT" : "REVERSE";
   }
 
@@ -568,7 +626,8 @@ export class ProxySession implements Session {
   #open(): void {
     if (!this.#step("opening")) return;
     this.effects.arm("connect", addMilliseconds(this.#now, this.config.connectMs));
-    this.effects.open(this.#target!);
+    if (this.#isUdp) this.effects.openDatagrams(this.#target!);
+    else this.effects.open(this.#target!);
   }
 
   #connectFailed(error: Http1Error): void {
@@ -599,19 +658,27 @@ export class ProxySession implements Session {
       context: this.context,
       effects: this.effects,
       connectMs: this.config.connectMs,
+      limits: this.config.limits,
       onConnect: (bytes) => {
-        this.#exchangeId = router.relay.nextExchangeId;
-        this.#relay = null;
-        this.#router = null;
-        this.#protocol = "connect";
-        this.effects.disarm("idle");
-        this.effects.disarm("exchange_idle");
-        this.effects.resume("client");
+        leaveRelay();
         if (!this.#step("awaiting_head")) return;
         this.#firstHead = new FirstHead(this.config);
         this.#readFirstHead(bytes);
       },
+      onConnectUdp: (bytes) => {
+        leaveRelay();
+        if (this.#step("awaiting_head")) this.#connectUdp(bytes);
+      },
     });
+    const leaveRelay = () => {
+      this.#exchangeId = router.relay.nextExchangeId;
+      this.#relay = null;
+      this.#router = null;
+      this.#protocol = "connect";
+      this.effects.disarm("idle");
+      this.effects.disarm("exchange_idle");
+      this.effects.resume("client");
+    };
     this.#router = router;
     router.now = this.#now;
     if (!this.#step("http1")) return;
@@ -1152,7 +1219,7 @@ export class ProxySession implements Session {
   /** What was read ahead goes out first; an end that came before the tunnel is carried on after it. */
   #tunnel(fromClient: Uint8Array = NOTHING, fromServer: Uint8Array = NOTHING): void {
     if (!this.#step("tunnel")) return;
-    this.#protocol = this.#decision?.reason === "http3" ? "http3" : "tunnel";
+    this.#protocol = this.#opaqueProtocol;
     this.#first = null;
     this.effects.disarm("idle");
     this.effects.disarm("tls_handshake");
@@ -1234,7 +1301,9 @@ export class ProxySession implements Session {
       bytesFromClient: this.#bytesFromClient,
       bytesFromServer: this.#bytesFromServer,
       durationNs: this.#now - this.#startedAt,
+      datagrams: this.#datagrams?.counts ?? null,
     }));
+    this.#datagrams = null;
     this.#firstHead = null;
     this.#first = null;
     this.#handshakes = null;

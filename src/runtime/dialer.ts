@@ -11,6 +11,7 @@ import { transportFault } from "./faults.ts";
 import { readBuffer } from "./read_buffer.ts";
 import { type Address, Resolver } from "./resolver.ts";
 import { TcpConn } from "./tcp_conn.ts";
+import { openUdp } from "./udp_conn.ts";
 
 export interface DialerOptions {
   /** Is this address and port one of our own listeners? */
@@ -88,6 +89,36 @@ export class Dialer {
     return () => {
       cancelled = true;
       socket?.destroy();
+    };
+  }
+
+  /** As `dial`, for UDP: nothing tells whether anybody listens there. */
+  dialDatagrams(target: Authority, callbacks: ConnCallbacks): () => void {
+    let cancel: (() => void) | null = null;
+    let cancelled = false;
+    const failed = (fault: TransportFault) => {
+      if (fault.kind === "exhausted") this.options.onExhausted();
+      if (!cancelled) callbacks.failed(fault);
+    };
+    const open = (addresses: readonly Address[]) => {
+      if (cancelled) return;
+      if (addresses.some(({ address }) => this.options.isSelf(address, target.port))) {
+        failed({ kind: "self_target", code: "SELF_TARGET", detail: "the target is this proxy" });
+        return;
+      }
+      cancel = openUdp(addresses[0]!, target.port, { opened: callbacks.opened, failed });
+    };
+    const family = net.isIP(target.host);
+    if (family !== 0) open([{ address: target.host, family }]);
+    else {
+      this.#resolver.resolve(target.host, (error, addresses) => {
+        if (error !== null) failed(transportFault(error));
+        else open(addresses);
+      });
+    }
+    return () => {
+      cancelled = true;
+      cancel?.();
     };
   }
 }

@@ -47,6 +47,8 @@ export interface World {
   readonly flowBufferBytes: number;
   decide(question: Question): Decision | Promise<Decision>;
   dial(target: Authority, callbacks: ConnCallbacks): () => void;
+  /** UDP; the connection's writes and reads are datagrams. */
+  dialDatagrams(target: Authority, callbacks: ConnCallbacks): () => void;
   secureServer(conn: Conn, target: Authority, options: SecureServer, callbacks: SecureCallbacks): () => void;
   secureClient(conn: Conn, options: SecureClient, callbacks: SecureCallbacks): () => void;
   record(context: FlowContext, event: FlowEvent, now: Instant): void;
@@ -155,10 +157,18 @@ export class FlowDriver implements Effects, DeadlineOwner {
   // Effects
 
   open(target: Authority): void {
+    this.#open(target, (callbacks) => this.world.dial(target, callbacks));
+  }
+
+  openDatagrams(target: Authority): void {
+    this.#open(target, (callbacks) => this.world.dialDatagrams(target, callbacks));
+  }
+
+  #open(target: Authority, dial: (callbacks: ConnCallbacks) => () => void): void {
     this.#target = target;
     this.#server.ended = false;
     this.#server.paused = false;
-    this.#cancelPending = this.world.dial(target, {
+    this.#cancelPending = dial({
       opened: (conn) => {
         this.#cancelPending = null;
         this.#server.conn = conn;
@@ -198,6 +208,13 @@ export class FlowDriver implements Effects, DeadlineOwner {
 
   send(side: Side, data: Uint8Array): void {
     this.#side(side).conn?.write(data);
+  }
+
+  admits(side: Side): boolean {
+    const { conn } = this.#side(side);
+    if (conn === null || conn.congested) return false;
+    const { pendingBytes } = conn;
+    return pendingBytes === 0 || (!this.world.budget.exceeded && pendingBytes <= this.world.flowBufferBytes);
   }
 
   end(side: Side): void {

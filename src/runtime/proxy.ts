@@ -355,6 +355,10 @@ class ProxyWorld implements World {
     return this.#dialer.dial(target, callbacks);
   }
 
+  dialDatagrams(target: Authority, callbacks: ConnCallbacks): () => void {
+    return this.#dialer.dialDatagrams(target, callbacks);
+  }
+
   secureServer(conn: Conn, target: Authority, options: SecureServer, callbacks: SecureCallbacks): () => void {
     return this.#serverTls.secure(conn, target, options, callbacks);
   }

@@ -23,10 +23,12 @@ const INPUTS = [
 
 const EFFECTS = [
   "open",
+  "openDatagrams",
   "closeServer",
   "secureServer",
   "secureClient",
   "send",
+  "admits",
   "end",
   "reset",
   "pause",

@@ -286,6 +286,11 @@ export class SimWorld implements World {
     });
   }
 
+  dialDatagrams(target: Authority, callbacks: ConnCallbacks): () => void {
+    this.breaches.push(`${formatAuthority(target)} was dialled for datagrams, which no client asked for`);
+    return this.clock.after(0, () => callbacks.failed({ kind: "other", code: "NONE", detail: "" }));
+  }
+
   secureServer(
     conn: Conn,
     _target: Authority,

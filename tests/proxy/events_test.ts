@@ -26,7 +26,13 @@ Deno.test("connectDecisionEvent names the override in force; a handshake tells w
 
 Deno.test("the events of a flow are built with sorted attributes and without what is not known", () => {
   const secured = { alpn: null, version: "TLSv1.3", cipher: "X" };
-  const closed = { protocol: "tunnel", bytesFromClient: 1, bytesFromServer: 2, durationNs: 3 } as const;
+  const closed = {
+    protocol: "tunnel",
+    bytesFromClient: 1,
+    bytesFromServer: 2,
+    durationNs: 3,
+    datagrams: null,
+  } as const;
   const events = [
     connectReceivedEvent("a.test:443", "CONNECT"),
     connectDecisionEvent({ action: "block", reason: "rule", ruleId: "r" }, { sni: "b.test" }),
@@ -45,6 +51,17 @@ Deno.test("the events of a flow are built with sorted attributes and without wha
     }),
     streamClosedEvent({ ...closed, reason: "complete", detail: undefined }),
     streamClosedEvent({ ...closed, reason: "blocked", detail: "why" }),
+    streamClosedEvent({
+      ...closed,
+      reason: "complete",
+      detail: "why",
+      datagrams: {
+        datagrams: { client: 1, server: 2 },
+        datagramBytes: { client: 3, server: 4 },
+        dropped: { client: 5, server: 6 },
+        skippedCapsules: 7,
+      },
+    }),
   ];
   for (const { attributes } of events) {
     assertEquals(Object.keys(attributes), Object.keys(attributes).sort());

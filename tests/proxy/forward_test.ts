@@ -34,6 +34,8 @@ function router() {
     effects,
     connectMs: 1,
     onConnect: () => calls.push("connect"),
+    onConnectUdp: () => calls.push("connect-udp"),
+    limits: { maxHeaderFields: 9 },
   });
   router.relay = {
     routed: (bytes: Uint8Array, { freshServer }: { freshServer: boolean }) =>

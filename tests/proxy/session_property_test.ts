@@ -54,6 +54,8 @@ class Notes {
     if (name === "send") {
       for (const octet of args[1] as Uint8Array) this.sent[args[0] as Side].push(octet);
     }
+    if (name === "admits") return true;
+    if (name === "openDatagrams") this.#wish = "open";
     if (name === "open" || name === "secureServer" || name === "secureClient") this.#wish = name;
     if (name === "closeServer") this.#wish = null;
     if (name === "arm") this.armed.add(args[0] as Timer);
@@ -94,6 +96,8 @@ function begin(reverse: Origin | null = null, asks: Partial<Asks> = {}): Notes {
 }
 
 const encoder = new TextEncoder();
+const CONNECT_UDP = "GET /.well-known/masque/udp/a.test/443/ HTTP/1.1\r\nHost: p.test\r\n" +
+  "Connection: Upgrade\r\nUpgrade: connect-udp\r\n\r\n";
 const HELLO = clientHello({ extensions: [serverName("b.test"), alpn("h2", "http/1.1")] });
 
 /** The preface, SETTINGS and a request. */
@@ -110,6 +114,9 @@ const said: fc.Arbitrary<Uint8Array> = fc.oneof(
     ...[
       "CONNECT a.test:443 HTTP/1.1\r\n\r\n",
       "CONNECT\t",
+      CONNECT_UDP,
+      "\0\x04\0abc\x21\x03xyz\0\x40\x02\0!",
+      "\0\x05\0",
       "CONN",
       "GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n",
       "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n",
@@ -496,6 +503,21 @@ const CONVERSATIONS: readonly Conversation[] = [
       OK,
     ]],
   },
+  {
+    name: "CONNECT-UDP",
+    action: "intercept",
+    // A datagram, one in a context of its own, a capsule of another type, an empty datagram, one in a long form.
+    turns: [["client", `${PLAIN}${CONNECT_UDP}\0\x04\0abc\0\x02\x07d`], ["server", OK], [
+      "client",
+      "\x21\x03xyz\0\x01\0\0\x40\x02\0!\x80\0\0\x21\0\0\x03\0e",
+    ]],
+  },
+  {
+    name: "CONNECT-UDP with a datagram that has no context",
+    action: "tunnel",
+    turns: [["client", `${CONNECT_UDP}\0\x04\0abc`], ["client", "\x21\0\0\0\x21\0\0\x02\0d"]],
+  },
+  { name: "a bad CONNECT-UDP", action: "tunnel", turns: [["client", CONNECT_UDP.replace("/443/", "/443")]] },
   { name: "a blocked target", action: "block", turns: [["client", `${CONNECT}ahead`]] },
 ];
 

@@ -78,6 +78,7 @@ function flow(options: { flowBufferBytes?: number; budgetBytes?: number; budget?
       callbacks.opened(server);
       return () => {};
     },
+    dialDatagrams: () => () => {},
     secureServer: () => () => {},
     secureClient: () => () => {},
     record: (_context: FlowContext, _event: FlowEvent) => {},

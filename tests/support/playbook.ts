@@ -62,7 +62,7 @@ type Done =
   | { readonly type: "secureServer"; readonly options: SecureServer }
   | { readonly type: "secureClient"; readonly options: SecureClient }
   | { readonly type: "end" | "reset"; readonly side: Side }
-  | { readonly type: "open"; readonly authority: string }
+  | { readonly type: "open" | "openDatagrams"; readonly authority: string }
   | { readonly type: "closeServer" | "close" };
 
 export interface Expected {
@@ -123,6 +123,10 @@ export function open(authority: string): Expected {
   return exactly({ type: "open", authority });
 }
 
+export function openDatagrams(authority: string): Expected {
+  return exactly({ type: "openDatagrams", authority });
+}
+
 export function end(side: Side): Expected {
   return exactly({ type: "end", side });
 }
@@ -175,6 +179,7 @@ export class Play {
   readonly #done: Done[] = [];
   readonly #timers = new Map<Timer, Instant>();
   readonly #paused = new Set<Side>();
+  readonly #full = new Set<Side>();
   readonly #failures = new Map<string, number>();
   #lessons: Lessons | null = null;
   #questions: number[] = [];
@@ -269,6 +274,13 @@ export class Play {
     return this;
   }
 
+  /** From now on that side takes no datagrams, or takes them again. */
+  fills(side: Side, full = true): this {
+    if (full) this.#full.add(side);
+    else this.#full.delete(side);
+    return this;
+  }
+
   // What is expected
 
   /** Everything the session did since the last expectation, in order. */
@@ -319,6 +331,8 @@ export class Play {
     };
     return {
       open: (target) => did({ type: "open", authority: formatAuthority(target) }),
+      openDatagrams: (target) => did({ type: "openDatagrams", authority: formatAuthority(target) }),
+      admits: (side) => !this.#full.has(side),
       closeServer: () => did({ type: "closeServer" }),
       secureServer: (options) => did({ type: "secureServer", options }),
       secureClient: (options) =>
@@ -387,7 +401,8 @@ function line(done: Done): string {
     case "reset":
       return `${done.type} ${done.side}`;
     case "open":
-      return `open ${done.authority}`;
+    case "openDatagrams":
+      return `${done.type} ${done.authority}`;
     case "closeServer":
     case "close":
       return done.type;
