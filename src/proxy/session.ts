@@ -934,7 +934,7 @@ export class ProxySession implements Session {
     // What a name says of TLS holds for the server that is verified for it.
     const { reverse, http3Passthrough } = this.config;
     const isAddress = isIpAddress(this.#target!.host);
-    const passesThrough = this.#hint !== null && http3Passthrough;
+    const passesThrough = this.#decision?.reason === "http3" || (this.#hint !== null && http3Passthrough);
     if (this.#tunnelled && action !== "block" && (!onHello || passesThrough || reverse !== null)) {
       this.#tunnelHello();
       return;

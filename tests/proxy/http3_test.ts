@@ -169,3 +169,21 @@ playbook("an override for the name in a ClientHello holds where the CONNECT name
     secureServer("b.test", ["http/1.1"]),
   );
 });
+
+playbook(
+  "what an override says is HTTP/3 is not decrypted for a rule about ClientHellos, which can still block",
+  (play) => {
+    const bytes = hello("a.test", "h2");
+    const asked = () =>
+      play(session({ decidesHellos: true })).receives("client", "CONNECT a.test:443 HTTP/1.1\r\n\r\n")
+        .expects(record("connect_received"), decide("a.test:443"))
+        .decides("tunnel", { reason: "http3", ruleId: "quic", prior: INTERCEPT })
+        .expects(DECIDED, passedThrough("override", "intercept"), open("a.test:443"))
+        .opens().expects(send("client", ESTABLISHED))
+        .receives("client", bytes).expects(record("tls_client_hello"), decide("a.test:443"));
+    asked().decides("intercept", { reason: "rule", onHello: true })
+      .expects(send("server", new TextDecoder("latin1").decode(bytes)));
+    asked().decides("block", { reason: "rule", onHello: true })
+      .expects(record("connect_decision", { action: "block" }), closes("blocked"));
+  },
+);
