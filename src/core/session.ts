@@ -199,7 +199,7 @@ export interface Effects {
   secureClient(options: SecureClient): void;
   /** Queues bytes. The driver stops reading the other side while they are pending. */
   send(side: Side, data: Uint8Array): void;
-  /** Whether what is sent to this side now would go out, or only wait: for datagrams, which need not arrive. */
+  /** Whether there is room for more to this side, within the budgets: for datagrams, which need not arrive. */
   admits(side: Side): boolean;
   /** Half-closes after everything sent before is out. */
   end(side: Side): void;
@@ -227,7 +227,7 @@ export interface Effects {
 export interface Session {
   /** Bytes the session itself holds back (an unfinished head, a request that waits), for the budgets. */
   readonly heldBytes: number;
-  /** Those of them that are the beginning of a head: bounded, and let go of only when the rest of it is read. */
+  /** Those of them that are the beginning of a head or of a datagram: bounded, and let go of only when the rest of it is read. */
   readonly unfinishedBytes: number;
   begin(now: Instant): void;
   /** `data` is valid during the call only, for the next read may reuse its memory: copy what is kept. */

@@ -16,7 +16,7 @@ const CONTEXT_BYTES_MAX = 8;
 export interface DatagramHost {
   /** To the server each call is one datagram. */
   send(side: Side, data: Uint8Array): void;
-  /** What is sent to this side now goes out rather than on a pile. */
+  /** There is room for more to this side. */
   admits(side: Side): boolean;
 }
 

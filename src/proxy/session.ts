@@ -138,7 +138,8 @@ export class ProxySession implements Session {
   }
 
   get unfinishedBytes(): number {
-    return this.#headBytes + (this.#first?.bytes.length ?? 0) + (this.#relay?.unfinishedBytes ?? 0);
+    return this.#headBytes + (this.#first?.bytes.length ?? 0) + (this.#relay?.unfinishedBytes ?? 0) +
+      (this.#datagrams?.heldBytes ?? 0);
   }
 
   begin(now: Instant): void {

@@ -212,9 +212,11 @@ export class FlowDriver implements Effects, DeadlineOwner {
 
   admits(side: Side): boolean {
     const { conn } = this.#side(side);
-    if (conn === null || conn.congested) return false;
+    if (conn === null) return false;
     const { pendingBytes } = conn;
-    return pendingBytes === 0 || (!this.world.budget.exceeded && pendingBytes <= this.world.flowBufferBytes);
+    // Half of it, so that what waits in one direction does not end the reading of the other.
+    return pendingBytes === 0 ||
+      (!this.world.budget.exceeded && pendingBytes * 2 <= this.world.flowBufferBytes);
   }
 
   end(side: Side): void {

@@ -12,6 +12,8 @@ import type { Address } from "./resolver.ts";
 
 /** From so many bytes on that the system has not taken yet a sender has to wait. */
 const HIGH_WATER_BYTES = 64 * 1024;
+/** … or so many datagrams: the empty ones cost something too. */
+const QUEUE_MAX = 1024;
 
 export interface UdpCallbacks {
   opened(conn: Conn): void;
@@ -53,6 +55,8 @@ export function openUdp({ address, family }: Address, port: number, callbacks: U
 
 class UdpConn implements Conn {
   handler: ConnHandler = IGNORE_EVENTS;
+  /** What is being sent, and what waits behind it. */
+  readonly #queue: Uint8Array[] = [];
   #pendingBytes = 0;
   #congested = false;
   #ending = false;
@@ -86,12 +90,22 @@ class UdpConn implements Conn {
   write(data: Uint8Array): void {
     if (this.#closed || this.#ending) return;
     this.#pendingBytes += data.length;
-    if (this.#pendingBytes > HIGH_WATER_BYTES) this.#congested = true;
+    if (this.#queue.length >= QUEUE_MAX || this.#pendingBytes > HIGH_WATER_BYTES) this.#congested = true;
+    this.#queue.push(data.slice());
+    if (this.#queue.length === 1) this.#sendNext();
+  }
+
+  /** One after the other: sends that are under way at once leave the runtime in the opposite order. */
+  #sendNext(): void {
+    const [data] = this.#queue;
+    if (data === undefined || this.#closed) return;
     // A datagram that the system refuses, as one too long for the way, is lost like any that the network loses.
-    this.socket.send(data.slice(), this.port, this.address, () => {
+    this.socket.send(data, this.port, this.address, () => {
+      this.#queue.shift();
       this.#pendingBytes -= data.length;
-      if (this.#pendingBytes > 0 || this.#closed) return;
-      if (this.#ending) this.destroy();
+      if (this.#closed) return;
+      if (this.#queue.length > 0) this.#sendNext();
+      else if (this.#ending) this.destroy();
       else if (this.#congested) {
         this.#congested = false;
         this.handler.onDrain();
@@ -102,7 +116,7 @@ class UdpConn implements Conn {
   /** There is no half of a socket for datagrams: it closes when everything written is out. */
   end(): void {
     this.#ending = true;
-    if (this.#pendingBytes === 0) this.destroy();
+    if (this.#queue.length === 0) this.destroy();
   }
 
   reset(): void {

@@ -117,6 +117,19 @@ Deno.test("FlowDriver reads on with limits.flow_buffer_bytes pending, and stops 
   assertEquals([client.reading, server.reading], [true, true]);
 });
 
+Deno.test("FlowDriver admits datagrams within half of limits.flow_buffer_bytes and the budget of the process", () => {
+  const { server, driver, world } = flow({ flowBufferBytes: 100, budgetBytes: 1000 });
+  server.pendingBytes = 50;
+  assertEquals(driver.admits("server"), true);
+  server.pendingBytes = 51;
+  assertEquals([driver.admits("server"), driver.admits("client")], [false, true]);
+  server.pendingBytes = 1;
+  world.budget.adjust(2000);
+  assertEquals([driver.admits("server"), driver.admits("client")], [false, true]);
+  server.pendingBytes = 0;
+  assertEquals(driver.admits("server"), true);
+});
+
 Deno.test("FlowDriver counts what the session holds against the flow's budget", () => {
   const { client, session } = flow({ flowBufferBytes: 100 });
   session.onReceived = () => session.heldBytes = 101;
