@@ -150,6 +150,15 @@ export const LANES: readonly Lane[] = [
   },
   {
     ...TOOL_LANE,
+    name: "tls_taxonomy",
+    protocols: ["connect", "tls"],
+    tools: ["openssl", "curl", "python", "node", "tlsPeer", "chromium"],
+    files: ["tests/conformance/tool_tls_taxonomy_test.ts", "tests/tls/failure_test.ts"],
+    quick: false,
+    timeoutMs: 300_000,
+  },
+  {
+    ...TOOL_LANE,
     name: "http2",
     protocols: ["connect", "tls", "http2"],
     tools: ["curl", "http2Peer"],

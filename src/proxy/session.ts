@@ -267,6 +267,10 @@ export class ProxySession implements Session {
   failed(side: Side, fault: TransportFault, now: Instant): void {
     this.#now = now;
     this.#ended[side] = true;
+    // In TLS 1.3 a server judges its client when that has long been done (RFC 8446 §4.4.2.4).
+    if (side === "server" && fault.kind === "tls" && this.#bytesFromServer === 0) {
+      this.#recordTlsFailure("server", fault);
+    }
     switch (this.state.phase) {
       case "closed":
         return;
@@ -1077,7 +1081,7 @@ export class ProxySession implements Session {
   }
 
   #recordTlsFailure(side: Side, fault: TransportFault): { normalizedReason: string } {
-    const target = this.#target!.host;
+    const target = this.#sni ?? this.#target!.host;
     const { serverName, leafName } = this.#handshakes ?? { serverName: target, leafName: target };
     const host = side === "server" ? serverName : leafName;
     const failure = normalizeTlsFailure(fault, side);

@@ -22,7 +22,11 @@ export interface DiagnosisOptions {
   /** For its versions; its roots do not matter. */
   readonly context: tls.SecureContext;
   readonly timeoutMs: number;
+  readonly rootsNamed: RootsNamed;
 }
+
+/** The trusted roots with this subject. */
+export type RootsNamed = (subject: string) => readonly X509Certificate[];
 
 /** Whether a handshake that failed with this code failed for want of a root, or for something that looks the same. */
 export function isTrustFailure(code: string): boolean {
@@ -39,7 +43,7 @@ const TRUST_CODES: ReadonlySet<string> = new Set([
 /** Null when nothing can be said: the server cannot be reached again, or shows nothing that explains the refusal. */
 export function diagnoseCertificate(
   { host, port }: Authority,
-  { serverName, context, timeoutMs }: DiagnosisOptions,
+  { serverName, context, timeoutMs, rootsNamed }: DiagnosisOptions,
 ): Promise<CertificateFault | null> {
   const { promise, resolve } = Promise.withResolvers<CertificateFault | null>();
   const socket = tls.connect({
@@ -56,14 +60,18 @@ export function diagnoseCertificate(
     resolve(fault);
   };
   catchUnreadableCertificate(socket, ({ code, message }) => finish({ code, detail: message }));
-  socket.once("secureConnect", () => finish(certificateFault(chainOf(socket), Date.now())));
+  socket.once("secureConnect", () => finish(certificateFault(chainOf(socket), Date.now(), rootsNamed)));
   socket.once("error", () => finish(null));
   socket.once("close", () => finish(null));
   return promise;
 }
 
 /** What is wrong with a chain that no trusted root anchors or whose time is not now; the leaf comes first. */
-export function certificateFault(chain: readonly X509Certificate[], nowMs: number): CertificateFault | null {
+export function certificateFault(
+  chain: readonly X509Certificate[],
+  nowMs: number,
+  rootsNamed: RootsNamed = () => [],
+): CertificateFault | null {
   const leaf = chain[0];
   if (leaf === undefined) return null;
   for (const [depth, certificate] of chain.entries()) {
@@ -82,16 +90,52 @@ export function certificateFault(chain: readonly X509Certificate[], nowMs: numbe
     return { code: "DEPTH_ZERO_SELF_SIGNED_CERT", detail: "the certificate is self-signed" };
   }
   const last = chain[chain.length - 1]!;
-  if (last.subject === last.issuer) {
+  for (const [depth, certificate] of chain.entries()) {
+    if (certificate.subject === certificate.issuer) continue;
+    // What was sent for the issuer counts before a root of that name.
+    const sent = chain.filter(({ subject }) => subject === certificate.issuer);
+    const issuers = sent.length > 0 ? sent : rootsNamed(certificate.issuer);
+    if (issuers.length === 0 || issuers.some((issuer) => isSignedBy(certificate, issuer))) continue;
+    const what = depth === 0 ? "the certificate" : `the issuing certificate ${nameIn(certificate.subject)}`;
+    return {
+      code: "CERT_SIGNATURE_FAILURE",
+      detail: `the signature of ${what} was not made by ${nameIn(certificate.issuer)}, which it names`,
+    };
+  }
+  const isSelfSigned = last.subject === last.issuer;
+  const anchors = rootsNamed(last.issuer);
+  if (anchors.some((root) => !isSelfSigned || root.fingerprint256 === last.fingerprint256)) {
+    return {
+      code: "CERT_REJECTED",
+      detail: `the certificate was issued under ${
+        nameIn(last.issuer)
+      }, which is trusted, but is not fit for this use`,
+    };
+  }
+  if (isSelfSigned) {
     return {
       code: "SELF_SIGNED_CERT_IN_CHAIN",
       detail: `the certificate was issued under ${nameIn(last.subject)}, which is not trusted`,
     };
   }
+  const sent = chain.length === 1 ? "its own certificate alone" : `${chain.length} certificates`;
   return {
     code: "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
-    detail: `the certificate was issued by ${nameIn(last.issuer)}, which is not trusted`,
+    detail:
+      `the certificate was issued by ${
+        nameIn(last.issuer)
+      }, which is not trusted, and the server sent ${sent}: ` +
+      `if that is an intermediate CA, the server has to send its certificate as well`,
   };
+}
+
+function isSignedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {
+  try {
+    return certificate.verify(issuer.publicKey);
+  } catch {
+    // A kind of key that the platform cannot use is no proof of a bad signature.
+    return true;
+  }
 }
 
 const CHAIN_LENGTH_MAX = 16;

@@ -63,6 +63,7 @@ export class ServerTls {
         serverName: this.sendSni ? options.host : null,
         context: tried,
         timeoutMs: DIAGNOSIS_TIMEOUT_MS,
+        rootsNamed: (subject) => this.trust.rootsNamed(subject),
       }).then((found) => {
         if (cancelled) return;
         callbacks.failed(

@@ -108,6 +108,13 @@ export class ServerTrust {
     if (known !== undefined) this.#hosts.set(host, { roots: known.roots, narrow: false, settled: false });
   }
 
+  /** The trusted roots with this subject, in the form of `X509Certificate.subject`. */
+  rootsNamed(subject: string): X509Certificate[] {
+    return (this.#bySubject.get(subject) ?? []).map((number) =>
+      new X509Certificate(this.#roots[number]!.pem)
+    );
+  }
+
   /** All roots as PEM, for programs that are to trust the same servers. */
   readRoots(): string {
     return this.#roots.map(({ pem }) => pem).join("");

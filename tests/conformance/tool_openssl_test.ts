@@ -5,8 +5,9 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { makeAuthority } from "../support/certificates.ts";
 import { type HttpOrigin, startHttpOrigin } from "../support/origin.ts";
+import { startOpenssl } from "../support/openssl_server.ts";
 import { ProxyProcess } from "../support/proxy_process.ts";
-import { type Outcome, plainEnvironment, run, tool } from "../support/tools.ts";
+import { type Outcome, run, tool } from "../support/tools.ts";
 
 const authority = makeAuthority();
 const serverCertificate = authority.issue({ names: ["localhost", "127.0.0.1"] });
@@ -199,29 +200,6 @@ Deno.test("the compat certificate profile signs with RSA, the strict profile ref
   await other.stop();
 });
 
-/** `openssl s_server -www` on a port of its own: a status page for every request. */
-async function startServer(args: readonly string[]): Promise<{ port: number } & AsyncDisposable> {
-  const child = new Deno.Command(tool("openssl"), {
-    args: ["s_server", "-accept", "127.0.0.1:0", "-cert", `${folder}/server.pem`, "-www", ...args],
-    env: plainEnvironment(),
-    clearEnv: true,
-    stdin: "null",
-    stdout: "piped",
-    stderr: "null",
-  }).spawn();
-  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  let said = "";
-  while (!/ACCEPT .*:\d+\n/.test(said)) {
-    const { done, value } = await reader.read();
-    if (done) throw new Error(`openssl s_server did not start: ${said}`);
-    said += value;
-  }
-  return {
-    port: Number(/ACCEPT .*:(\d+)\n/.exec(said)![1]),
-    async [Symbol.asyncDispose]() {
-      child.kill("SIGKILL");
-      await reader.cancel();
-      await child.status;
-    },
-  };
+function startServer(args: readonly string[]) {
+  return startOpenssl(`${folder}/server.pem`, args);
 }

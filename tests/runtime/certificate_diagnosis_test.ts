@@ -3,12 +3,20 @@ import net from "node:net";
 import tls from "node:tls";
 import { diagnoseCertificate, isTrustFailure } from "../../src/runtime/certificate_diagnosis.ts";
 import { normalizeTlsFailure } from "../../src/tls/failure.ts";
-import { type Certificate, makeAuthority, makeSelfSigned } from "../support/certificates.ts";
+import { X509Certificate } from "node:crypto";
+import {
+  type Certificate,
+  makeAuthority,
+  makeSelfSigned,
+  withBadSignature,
+} from "../support/certificates.ts";
 
 const DAY_MS = 86_400_000;
 const names = ["localhost"];
 const known = makeAuthority("known root");
 const unknown = makeAuthority("unknown root");
+const root = new X509Certificate(known.certPem);
+const rootsNamed = (subject: string) => subject === root.subject ? [root] : [];
 const context = tls.createSecureContext({ ca: known.certPem });
 
 Deno.test("diagnoseCertificate says what the platform's code hides", async () => {
@@ -47,8 +55,33 @@ Deno.test("diagnoseCertificate says what the platform's code hides", async () =>
     [
       unknownLeaf,
       "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
-      /^the certificate was issued by "unknown root", which is not trusted$/,
+      /^the certificate was issued by "unknown root", which is not trusted, and the server sent its own/,
       "unknown_ca",
+    ],
+    [
+      known.issueAuthority("between").issue({ names }),
+      "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+      /issued by "between", .* if that is an intermediate CA, the server has to send its certificate as well$/,
+      "unknown_ca",
+    ],
+    [
+      withBadSignature(known.issue({ names })),
+      "CERT_SIGNATURE_FAILURE",
+      /^the signature of the certificate was not made by "known root", which it names$/,
+      "cert_validation",
+    ],
+    [
+      // Of the same name as the root that is trusted.
+      makeAuthority("known root").issue({ names }),
+      "CERT_SIGNATURE_FAILURE",
+      /not made by "known root"/,
+      "cert_validation",
+    ],
+    [
+      known.issue({ names, isAuthority: true }),
+      "CERT_REJECTED",
+      /"known root", which is trusted, but is not fit for this use$/,
+      "cert_validation",
     ],
     [
       { ...unknownLeaf, certPem: `${unknownLeaf.certPem}\n${unknown.certPem}` },
@@ -70,6 +103,7 @@ Deno.test("diagnoseCertificate says what the platform's code hides", async () =>
       serverName: "localhost",
       context,
       timeoutMs: 5_000,
+      rootsNamed,
     });
     assertEquals(fault?.code, code);
     assertMatch(fault!.detail, detail);
@@ -83,7 +117,7 @@ Deno.test("diagnoseCertificate says what the platform's code hides", async () =>
 });
 
 Deno.test("diagnoseCertificate gives null when the server is gone, silent or speaks something else", async () => {
-  const options = { serverName: "127.0.0.1", context, timeoutMs: 50 };
+  const options = { serverName: "127.0.0.1", context, timeoutMs: 50, rootsNamed };
   for (const answer of ["HTTP/1.1 400 Bad Request\r\n\r\n", ""]) {
     const sockets = new Set<net.Socket>();
     const server = net.createServer((socket) => {

@@ -35,6 +35,8 @@ export interface Certificate {
 
 export interface TestAuthority extends Certificate {
   issue(options: CertificateOptions): Certificate;
+  /** An authority below this one. */
+  issueAuthority(commonName: string): TestAuthority;
 }
 
 const HOUR_MS = 3_600_000;
@@ -45,10 +47,29 @@ export function makeAuthority(
   keyType: "ec" | "rsa" = "ec",
 ): TestAuthority {
   const subject: Issuer = { commonName, key: makeKey(keyType) };
-  const own = build({ commonName, isAuthority: true }, subject, subject.key);
+  return authorityOf(build({ commonName, isAuthority: true }, subject, subject.key), subject);
+}
+
+function authorityOf(own: Certificate, subject: Issuer): TestAuthority {
   return {
     ...own,
     issue: (options) => build(options, subject, makeKey(options.keyType ?? "ec")),
+    issueAuthority: (commonName) => {
+      const below: Issuer = { commonName, key: makeKey("ec") };
+      return authorityOf(build({ commonName, isAuthority: true }, subject, below.key), below);
+    },
+  };
+}
+
+/** The same certificate with a signature that does not verify. */
+export function withBadSignature(certificate: Certificate): Certificate {
+  const der = Buffer.from(new X509Certificate(certificate.certPem).raw);
+  // Within the second number of an ECDSA signature, which stays well-formed.
+  der[der.length - 5]! ^= 0x55;
+  return {
+    ...certificate,
+    certPem: new X509Certificate(der).toString(),
+    fingerprint: createHash("sha256").update(der).digest("hex"),
   };
 }
 
