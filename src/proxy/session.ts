@@ -89,6 +89,7 @@ export class ProxySession implements Session {
   #hint: Http3Hint | null = null;
   #questionId = 0;
   #serverOpen = false;
+  #serverSecured = false;
   #ended: { client: boolean; server: boolean } = { client: false, server: false };
   #lastActivity: Instant = 0;
   #tunnelNote: string | undefined;
@@ -268,7 +269,8 @@ export class ProxySession implements Session {
     this.#now = now;
     this.#ended[side] = true;
     // In TLS 1.3 a server judges its client when that has long been done (RFC 8446 §4.4.2.4).
-    if (side === "server" && fault.kind === "tls" && this.#bytesFromServer === 0) {
+    const silent = this.#serverSecured && this.#bytesFromServer === 0 && this.state.phase !== "closed";
+    if (silent && side === "server" && fault.kind === "tls") {
       this.#recordTlsFailure("server", fault);
     }
     switch (this.state.phase) {
@@ -342,6 +344,7 @@ export class ProxySession implements Session {
     switch (this.state.phase) {
       case "securing_server":
         assert(side === "server", "the server is secured first");
+        this.#serverSecured = true;
         this.#record(handshakeSucceededEvent("server", info));
         handshakes.chosen = info.alpn === null ? [] : [info.alpn];
         if (handshakes.hello !== null) this.#secureClient("securing_client");

@@ -273,6 +273,12 @@ playbook("a peer that resets or ends during TLS setup ends the flow", (play) => 
     securing().secures("server").expects(SUCCEEDED("server"), STARTED_CLIENT, secureClient("a.test"));
   secured().fails("server").expects(reset("client"), closes("server_reset"));
   secured().ends("server").expects(closes("server_reset"));
+  // A server of TLS 1.3 that wants a certificate says so when the handshake is over for us.
+  secured().fails("server", "tls").expects(
+    record("tls_handshake_failed", { side: "server" }),
+    reset("client"),
+    closes("server_reset"),
+  );
 });
 
 playbook("ProxySession does not overhear a server that speaks during the client's handshake", (play) => {
