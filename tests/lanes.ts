@@ -42,7 +42,6 @@ export const REQUIRED_PROTOCOLS: readonly LaneProtocol[] = [
 const TOOL_LANE = {
   kind: "tool",
   quick: true,
-
   leavesLogs: true,
   timeoutMs: 120_000,
 } as const;
@@ -64,7 +63,7 @@ export const LANES: readonly Lane[] = [
   },
   {
     ...VECTOR_LANE,
-    name: "sse",
+    name: "sse-vectors",
     protocols: ["sse"],
     files: [
       "tests/conformance/sse_corpus_test.ts",
@@ -74,13 +73,13 @@ export const LANES: readonly Lane[] = [
   },
   {
     ...VECTOR_LANE,
-    name: "msgpack",
+    name: "msgpack-vectors",
     protocols: ["http1"],
     files: ["tests/conformance/msgpack_corpus_test.ts", "tests/observe/payload/msgpack_test.ts"],
   },
   {
     ...VECTOR_LANE,
-    name: "decoders",
+    name: "decoder-units",
     protocols: ["http1"],
     files: ["tests/observe", "tests/runtime/inflate_test.ts"],
   },
@@ -200,6 +199,13 @@ export const LANES: readonly Lane[] = [
     protocols: ["connect", "tls", "http1", "websocket"],
     tools: [],
     files: ["tests/conformance/tool_websocket_test.ts", "tests/integration/websocket_http2_test.ts"],
+  },
+  {
+    ...TOOL_LANE,
+    name: "sse",
+    protocols: ["connect", "tls", "http1", "http2", "sse"],
+    tools: ["curl", "chromium", "certutil"],
+    files: ["tests/conformance/tool_sse_test.ts"],
   },
   {
     ...TOOL_LANE,

@@ -4,6 +4,7 @@
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { makeAuthority, makeSelfSigned } from "../support/certificates.ts";
+import { chromiumArguments, trustInChromium } from "../support/chromium.ts";
 import { type HttpOrigin, startHttpOrigin } from "../support/origin.ts";
 import { ProxyProcess } from "../support/proxy_process.ts";
 import { type ServerProcess, startPeer } from "../support/server_process.ts";
@@ -57,17 +58,7 @@ Deno.test.beforeAll(async () => {
   proxy = await ProxyProcess.start("chromium", {
     config: `[tls]\nupstream_ca_bundle = ${JSON.stringify(`${folder}/root.pem`)}\n`,
   });
-  const database = `sql:${folder}/.pki/nssdb`;
-  await Deno.mkdir(`${folder}/.pki/nssdb`, { recursive: true });
-  for (
-    const args of [
-      ["-N", "-d", database, "--empty-password"],
-      ["-A", "-d", database, "-t", "C,,", "-n", "soth-mitm", "-i", proxy.caPath],
-    ]
-  ) {
-    const { code, stderr } = await run(tool("certutil"), args);
-    assertEquals(code, 0, stderr);
-  }
+  await trustInChromium(folder, proxy.caPath);
 });
 
 Deno.test.afterAll(async () => {
@@ -83,13 +74,8 @@ Deno.test.afterAll(async () => {
 
 /** The page's DOM after its scripts have come to rest. */
 async function domOf(url: string): Promise<string> {
-  const profile = await Deno.makeTempDir({ dir: folder });
   const { code, stdout, stderr } = await run(tool("chromium"), [
-    ...["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"],
-    ...["--disable-background-networking", "--disable-component-update", "--disable-sync"],
-    ...["--disable-dev-shm-usage", `--user-data-dir=${profile}`],
-    // Without this list a browser goes to loopback addresses by itself.
-    ...[`--proxy-server=${proxy.url}`, "--proxy-bypass-list=<-loopback>"],
+    ...await chromiumArguments(folder, proxy),
     ...["--virtual-time-budget=20000", "--dump-dom", url],
   ], { env: { HOME: folder }, timeoutMs: 60_000 });
   assertEquals(code, 0, stderr);

@@ -21,6 +21,7 @@ import {
   startRawHttp2Origin,
 } from "../support/http2_peer.ts";
 import { type LogEvent, ProxyProcess } from "../support/proxy_process.ts";
+import { residentBytes } from "../support/resident.ts";
 
 /** Connections that play each attack, one after the other. */
 const CONNECTIONS = 5;
@@ -242,11 +243,6 @@ async function closedFlow(port: number): Promise<LogEvent> {
   );
   seen.add(closed.flow_id);
   return closed;
-}
-
-async function residentBytes(pid: number): Promise<number> {
-  const { stdout } = await new Deno.Command("ps", { args: ["-o", "rss=", "-p", String(pid)] }).output();
-  return Number(new TextDecoder().decode(stdout).trim()) * 1024;
 }
 
 /** Plays, measures around it, writes a row, and sees that the good client was answered meanwhile. */
