@@ -34,6 +34,7 @@ export const REQUIRED_PROTOCOLS: readonly LaneProtocol[] = [
   "tls",
   "http1",
   "http2",
+  "http3",
   "websocket",
   "sse",
   "grpc_http2",
@@ -213,6 +214,13 @@ export const LANES: readonly Lane[] = [
     protocols: ["connect", "tls", "http2", "grpc_http2"],
     tools: ["grpcPeer", "grpcurl", "ghz"],
     files: ["tests/conformance/tool_grpc_test.ts"],
+  },
+  {
+    ...TOOL_LANE,
+    name: "http3_passthrough",
+    protocols: ["connect", "tls", "http3"],
+    tools: ["http3Peer", "http2Peer", "curl"],
+    files: ["tests/conformance/tool_http3_test.ts"],
   },
   {
     ...TOOL_LANE,

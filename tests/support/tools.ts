@@ -23,6 +23,7 @@ export const TOOLS = {
   grpcurl: { programs: ["grpcurl"], howToGet: GO_PEERS },
   h2load: { programs: ["h2load"], howToGet: "apt-get install nghttp2-client, brew install nghttp2" },
   h2spec: { programs: ["h2spec"], howToGet: GO_PEERS },
+  http3Peer: { programs: ["http3_peer"], howToGet: GO_PEERS },
   http2Peer: { programs: ["http2_peer"], howToGet: GO_PEERS },
   curl: { programs: ["curl"], howToGet: "apt-get install curl, brew install curl" },
   git: { programs: ["git"], howToGet: "apt-get install git, brew install git" },
