@@ -11,4 +11,5 @@ export type { Action, Decision, DecisionReason, Question } from "./src/core/sess
 export type { PolicyRule, Settings } from "./src/core/settings.ts";
 export type { Notice, PolicyFunction, ProxyCounters, ProxyEnd } from "./src/runtime/running_proxy.ts";
 export { StartError } from "./src/runtime/start_error.ts";
+export { replayTlsCallbacks, type TlsReplayResult } from "./src/runtime/tls_replay.ts";
 export { type MitmOptions, type MitmProxy, startMitm } from "./src/runtime/library.ts";

@@ -240,6 +240,13 @@ export const LANES: readonly Lane[] = [
   },
   {
     ...TOOL_LANE,
+    name: "mitmproxy",
+    protocols: ["connect", "tls"],
+    tools: ["mitmdump", "curl"],
+    files: ["tests/conformance/tool_mitmproxy_test.ts"],
+  },
+  {
+    ...TOOL_LANE,
     name: "exec",
     protocols: ["connect", "tls", "http1"],
     tools: ["curl", "git", "node", "python"],

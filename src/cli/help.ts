@@ -10,6 +10,7 @@ Usage: soth-mitm [run] [OPTIONS]                      start the proxy
        soth-mitm ca show|export|rotate|trust|untrust  the certificate authority
        soth-mitm config check|print|schema            look at the configuration
        soth-mitm log show|verify|curl|har FILE        read an event log
+       soth-mitm tls-replay FILE                      mitmproxy's TLS callbacks as our events
        soth-mitm learned list|clear [--host HOST]     who is let through for refusing the CA
        soth-mitm --version | --help | COMMAND --help
 

@@ -43,6 +43,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     keep: { ...NOTHING, read: SOMEWHERE },
     run: runLog,
   },
+  "tls-replay": {
+    keep: { ...NOTHING, net: true, read: SOMEWHERE, write: SOMEWHERE },
+    run: async (args, world) => (await import("./tls_replay.ts")).tlsReplayCommand(args, world),
+  },
   learned: {
     keep: { ...NOTHING, read: SOMEWHERE, write: SOMEWHERE },
     run: async (args, world) => (await import("./learned.ts")).learnedCommand(args, world),

@@ -147,7 +147,7 @@ export interface HandshakeFailure {
   readonly normalizedReason: string;
   readonly rawProviderError: string;
   /** Who said so. */
-  readonly provider: "deno-rustls" | "soth-mitm";
+  readonly provider: "deno-rustls" | "soth-mitm" | "mitmproxy";
   /** What was found out beyond that. */
   readonly detail?: string | undefined;
   readonly sourceConfidence: string;

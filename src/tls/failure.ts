@@ -127,7 +127,7 @@ function alertIn(code: string, detail: string): string | null {
  * An alert about a certificate speaks of the one that its receiver sent. From the client that is our leaf;
  * from the server it would be a client certificate, which we do not have, so there it is the handshake.
  */
-function reasonOfAlert(name: string, side: Side): TlsFailureReason {
+export function reasonOfAlert(name: string, side: Side): TlsFailureReason {
   if (name === "closenotify" || name === "usercanceled" || name === "usercancelled") return "eof_or_reset";
   if (side === "server") return "handshake";
   if (name === "unknownca") return "unknown_ca";

@@ -27,6 +27,11 @@ export const TOOLS = {
   http2Peer: { programs: ["http2_peer"], howToGet: GO_PEERS },
   curl: { programs: ["curl"], howToGet: "apt-get install curl, brew install curl" },
   git: { programs: ["git"], howToGet: "apt-get install git, brew install git" },
+  mitmdump: {
+    programs: ["mitmdump"],
+    howToGet: "python3 -m venv ~/.cache/soth-mitm/mitmproxy && " +
+      "~/.cache/soth-mitm/mitmproxy/bin/pip install mitmproxy==11.0.2",
+  },
   nginx: {
     programs: ["nginx", "/usr/sbin/nginx"],
     howToGet: "apt-get install nginx-light, brew install nginx",
@@ -50,7 +55,7 @@ export function findTool(name: ToolName): string | null {
   // Windows has a `certutil` of its own, which knows nothing of NSS databases.
   if (windows && name === "certutil") return null;
   const folders = (Deno.env.get("PATH") ?? "").split(windows ? ";" : ":");
-  folders.push(...goFolders());
+  folders.push(...goFolders(), ...pythonFolders());
   for (const program of TOOLS[name].programs) {
     const places = program.startsWith("/") ? [program] : folders.map((folder) => `${folder}/${program}`);
     for (const place of places) {
@@ -74,6 +79,12 @@ function goFolders(): string[] {
   const path = Deno.env.get("GOPATH") ?? (home === undefined ? undefined : `${home}/go`);
   const folder = Deno.env.get("GOBIN") ?? (path === undefined ? undefined : `${path}/bin`);
   return folder === undefined ? [] : [folder];
+}
+
+/** The virtual environment of `howToGet`, for what comes from PyPI. */
+function pythonFolders(): string[] {
+  const home = Deno.env.get("HOME") ?? Deno.env.get("USERPROFILE");
+  return home === undefined ? [] : [`${home}/.cache/soth-mitm/mitmproxy/bin`];
 }
 
 function isRunnable(path: string): boolean {
