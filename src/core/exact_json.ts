@@ -39,6 +39,7 @@ export function exactInteger(value: bigint): number | RawNumber {
 
 /** So many digits every double can say. */
 const SAFE_DIGITS = 15;
+const SUSPECT = /\d[\d.]{15}|-0|\d[eE]/;
 const [ZERO, NINE, DOT, MINUS, UPPER_E, LOWER_E] = [0x30, 0x39, 0x2e, 0x2d, 0x45, 0x65];
 
 /**
@@ -46,6 +47,8 @@ const [ZERO, NINE, DOT, MINUS, UPPER_E, LOWER_E] = [0x30, 0x39, 0x2e, 0x2d, 0x45
  * negative zero. Digits in strings may be taken for one; that costs time, nothing else.
  */
 function mayLoseDigits(text: string): boolean {
+  // Nearly all JSON is through here, several times as fast as by the loop, which takes fewer for suspects.
+  if (!SUSPECT.test(text)) return false;
   const { length } = text;
   for (let index = 0; index < length; index++) {
     const first = text.charCodeAt(index);

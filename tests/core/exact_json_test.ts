@@ -19,6 +19,9 @@ Deno.test("parseExact keeps the digits of numbers that a double cannot say", () 
       "-0e0",
       "1.00000000000000000001",
       '[{"a":123456789012345678901234567890}]',
+      '{"name":"of 1 to 9","of":[1,2.5,-0]}',
+      '{"a":"x","b":[1,1e999]}',
+      "[1.234567890123456789]",
     ]
   ) assertEquals(again(text), text);
 });

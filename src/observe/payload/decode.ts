@@ -3,7 +3,7 @@
  * given the whole payload, framing and codings taken off, and what its media type says of it.
  */
 import type { AttributeValue } from "../../core/event.ts";
-import { startsAsUtf8 } from "../../log/payload.ts";
+import { decodeUtf8 } from "../../core/utf8.ts";
 import type { MediaType } from "../../http/media_type.ts";
 import { type ParsedValue, parseJson } from "./json.ts";
 import { parseMsgPack } from "./msgpack.ts";
@@ -133,14 +133,16 @@ function payloadOf(
     : { type: "payload", format, sanitizer, value: parsed.value, guessed };
 }
 
-const utf8 = new TextDecoder("utf-8", { fatal: true });
+const BYTE_ORDER_MARK = 0xfeff;
 
 /** Null where it is not text in this encoding, or nobody knows the encoding. UTF-8 where none is given. */
 function decodeText(content: Uint8Array, charset: string | null): string | null {
-  const isUtf8 = charset === null || charset.toLowerCase() === "utf-8";
-  if (isUtf8 && !startsAsUtf8(content)) return null;
+  if (charset === null || charset.toLowerCase() === "utf-8") {
+    const text = decodeUtf8(content);
+    return text?.charCodeAt(0) === BYTE_ORDER_MARK ? text.slice(1) : text;
+  }
   try {
-    return (isUtf8 ? utf8 : new TextDecoder(charset, { fatal: true })).decode(content);
+    return new TextDecoder(charset, { fatal: true }).decode(content);
   } catch {
     return null;
   }

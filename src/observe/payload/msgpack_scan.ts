@@ -2,6 +2,7 @@
  * Goes through a message of MsgPack before anything is made of it: whether it is whole, within limits and said only
  * in formats of the specification. Its work and its memory are bounded by the octets there are, whatever they claim.
  */
+import { decodeUtf8 } from "../../core/utf8.ts";
 
 /** What a message may have; of octets in all the caller has a limit. */
 export const MSGPACK_LIMITS = {
@@ -42,8 +43,6 @@ export function scanMsgPack(content: Uint8Array): MsgPackScan {
     throw error;
   }
 }
-
-const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 class Scanner {
   #at = 0;
@@ -179,9 +178,7 @@ class Scanner {
 
   #string(length: number): ["name" | "other", 0] {
     const start = this.#octets(length);
-    try {
-      utf8.decode(this.content.subarray(start, start + length));
-    } catch {
+    if (decodeUtf8(this.content.subarray(start, start + length)) === null) {
       throw new Broken(`the string at octet ${start} is not UTF-8`);
     }
     return [length > 0 ? "name" : "other", 0];

@@ -18,6 +18,7 @@ import {
   writeAll,
 } from "./sink.ts";
 import { openForAppend } from "./append_file.ts";
+import { BatchEncoder } from "./batch_encoder.ts";
 import { IndexFile } from "./index_file.ts";
 import { resumeLog } from "./resume.ts";
 
@@ -47,6 +48,7 @@ export class FileSink implements Sink {
   readonly #index: IndexFile | null;
   readonly #openSegment: (number: number) => Promise<SegmentFile>;
   readonly #release: () => void;
+  readonly #encoder = new BatchEncoder();
 
   /** `release` gives up the lock; it is called once, after the last segment is closed. */
   constructor(
@@ -86,7 +88,7 @@ export class FileSink implements Sink {
   }
 
   async write(batch: Batch): Promise<number> {
-    const data = encoder.encode(batch.lines.join(""));
+    const data = this.#encoder.encode(batch.lines);
     const { rotateBytes } = this.#options;
     if (this.#index === null && rotateBytes === 0) {
       await this.#append(data, 0);

@@ -3,6 +3,7 @@
  * Each opening is a log of its own there.
  */
 import { LOG_START } from "../../log/position.ts";
+import { BatchEncoder } from "./batch_encoder.ts";
 import { StartError } from "../start_error.ts";
 import {
   type Batch,
@@ -20,6 +21,7 @@ export class StreamSink implements Sink {
   readonly notices: readonly string[] = [];
   readonly #writer: ByteWriter;
   readonly #close: () => void;
+  readonly #encoder = new BatchEncoder();
 
   constructor(readonly name: string, writer: ByteWriter, close: () => void) {
     this.#writer = writer;
@@ -58,7 +60,7 @@ export class StreamSink implements Sink {
   }
 
   async write({ lines }: Batch): Promise<number> {
-    const data = encoder.encode(lines.join(""));
+    const data = this.#encoder.encode(lines);
     const { written, fault } = await writeAll(this.#writer, data);
     if (fault !== null) {
       throw new SinkWriteError(
@@ -79,8 +81,6 @@ export class StreamSink implements Sink {
     return Promise.resolve();
   }
 }
-
-const encoder = new TextEncoder();
 
 function refusal(name: string, detail: string, cause?: unknown): StartError {
   return new StartError("event_sink_init_failed", `cannot open event sink ${name}: ${detail}`, { cause });
