@@ -127,6 +127,8 @@ export interface Decision {
   readonly ruleId: string | null;
   /** Made by a rule about ClientHellos, and so in full knowledge of this one: it holds whatever was decided before. */
   readonly onHello?: true;
+  /** Some of the requests of this connection are blocked, so that only policy itself may let it through unseen. */
+  readonly blocksRequests?: true;
   /** What holds for an intercepted connection in place of the settings. */
   readonly override?: HostOverride;
   /** With the reason `http3`: what would have been decided, which holds where HTTP/3 is not passed through. */
@@ -142,7 +144,7 @@ export interface LearningKey {
 }
 
 /** Why a client's failure is no evidence, whatever it says. */
-export type LearningBar = "names_differ" | "not_tunnelable" | "refused_flow";
+export type LearningBar = "names_differ" | "not_tunnelable" | "refused_flow" | "requests_blocked";
 
 /** A client's failed handshake. */
 export interface ClientTlsFailure extends LearningKey {
@@ -173,6 +175,7 @@ export const LEARNING_REASONS = [
   "names_differ",
   "not_tunnelable",
   "refused_flow",
+  "requests_blocked",
 ] as const;
 
 /** What became of a failure, or what is known of a client that comes back; see `policy/learning.ts`. */

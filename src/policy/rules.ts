@@ -35,6 +35,7 @@ export type CompiledPolicy =
 export function compilePolicy(settings: Settings["policy"]): CompiledPolicy {
   const index = new PatternIndex();
   const helloIndex = new PatternIndex();
+  const requestBlocks = new PatternIndex();
   const decisions: Decision[] = [];
   const ids = new Set<string>();
   for (const [at, rule] of settings.rules.entries()) {
@@ -55,6 +56,10 @@ export function compilePolicy(settings: Settings["policy"]): CompiledPolicy {
       ` (rule "${rule.id}")`,
     );
     if (fault !== null) return { type: "error", detail: fault };
+    if (rule.action === "block" && requestFilter(rule) !== null) {
+      const ports = rule.ports === undefined ? null : new Set(rule.ports);
+      requestBlocks.addAll(rule.hosts, { ...listEntry(0), ports }, where, "");
+    }
     const decision: Decision = { action: rule.action, reason: "rule", ruleId: rule.id };
     decisions.push(Object.freeze(hello === null ? decision : { ...decision, onHello: true }));
   }
@@ -70,6 +75,9 @@ export function compilePolicy(settings: Settings["policy"]): CompiledPolicy {
   if (ignoreFault !== null) return { type: "error", detail: ignoreFault };
   decisions.push(Object.freeze({ action: "tunnel", reason: "ignore_host", ruleId: null }));
   const fallback: Decision = Object.freeze({ action: settings.default, reason: "default", ruleId: null });
+  const blocksRequests = settings.rules.some((rule) =>
+    rule.action === "block" && requestFilter(rule) !== null
+  );
   return {
     type: "policy",
     decidesRequests: settings.rules.some(({ paths, methods }) =>
@@ -86,7 +94,11 @@ export function compilePolicy(settings: Settings["policy"]): CompiledPolicy {
           rank = Math.min(rank, helloIndex.firstMatch(name, asked));
         }
       }
-      return decisions[rank] ?? fallback;
+      const decision = decisions[rank] ?? fallback;
+      if (!blocksRequests || question.path !== null || decision.action !== "intercept") return decision;
+      const names = [host, sni ?? host, hello?.connectHost ?? host];
+      const isConcerned = names.some((name) => requestBlocks.firstMatch(name, asked) !== NO_MATCH);
+      return isConcerned ? { ...decision, blocksRequests: true } : decision;
     },
   };
 }

@@ -108,6 +108,8 @@ export class ProxySession implements Session {
   /** What observes the tunnel that an upgrade made of this flow. */
   #upgraded: StreamObservation | null = null;
   #requestPolicy: RequestPolicy | null = null;
+  /** Policy blocks some of this connection's requests. */
+  #blocksRequests = false;
   /** The name in the ClientHello, where it was decided anew for that. */
   #sni: string | null = null;
   /** What the ClientHello said, once it is there. */
@@ -399,6 +401,7 @@ export class ProxySession implements Session {
       return;
     }
     if (this.state.phase !== "deciding") return;
+    this.#blocksRequests = decision.blocksRequests === true;
     const { action, ruleId } = this.#settle(settleHttp3(decision, this.#hint, this.config.http3Passthrough));
     const refusal: Refusal | null = action === "block"
       ? { answer: blockedAnswer(this.#target!, ruleId), reason: "blocked" }
@@ -937,6 +940,7 @@ export class ProxySession implements Session {
     const handshakes = this.#handshakes!;
     const decision = given.prior ?? given;
     const { action, onHello = false } = decision;
+    this.#blocksRequests ||= decision.blocksRequests === true;
     const sni = this.#sni;
     const named = sni ?? this.#target!.host;
     // What a name says of TLS holds for the server that is verified for it.
@@ -1016,6 +1020,7 @@ export class ProxySession implements Session {
   #learningBar(): LearningBar | null {
     if (this.#refusal !== null) return "refused_flow";
     if (this.config.reverse?.tls === false) return "not_tunnelable";
+    if (this.#blocksRequests) return "requests_blocked";
     // As with policy: by the name in its ClientHello nobody escapes what the CONNECT was decided for.
     return this.#sni !== null && !isIpAddress(this.#target!.host) ? "names_differ" : null;
   }

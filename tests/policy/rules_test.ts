@@ -189,6 +189,23 @@ Deno.test("compilePolicy: rules about ClientHellos are matched once there is one
   assertEquals(result.policy({ ...before, authority: { host: "10.1.2.3", port: 443 } }).ruleId, null);
 });
 
+Deno.test("compilePolicy says of a connection that some of its requests are blocked, and of no other", () => {
+  const decide = compiled({
+    ...EMPTY,
+    rules: [
+      { id: "admin", hosts: ["*.a.example"], ports: [443], paths: ["/admin/*"], action: "block" },
+      { id: "unseen", hosts: ["b.example"], methods: ["GET"], action: "tunnel" },
+    ],
+    ignoreHosts: ["c.a.example"],
+  });
+  const intercept = { action: "intercept", reason: "default", ruleId: null };
+  assertEquals(decide("x.a.example"), { ...intercept, blocksRequests: true });
+  assertEquals(decide("10.0.0.1", 443, "a.example"), { ...intercept, blocksRequests: true });
+  assertEquals(decide("x.a.example", 80), intercept);
+  assertEquals(decide("b.example"), intercept);
+  assertEquals(decide("c.a.example"), { action: "tunnel", reason: "ignore_host", ruleId: null });
+});
+
 Deno.test("compilePolicy says whether single requests have to be asked about", () => {
   const rule: PolicyRule = { id: "r", hosts: ["a.example"], action: "block" };
   const decides = (rules: readonly PolicyRule[]) => {

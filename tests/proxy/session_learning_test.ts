@@ -146,6 +146,31 @@ playbook("a host that is blocked stays blocked, whatever was learned of it", (pl
     .decides("block").expects(record("connect_decision", { action: "block" }), closes("blocked"));
 });
 
+playbook(
+  "a host of which single requests are blocked is not let through: in a tunnel nobody would see them",
+  (play) => {
+    const known = lessons({ failuresNeeded: 1 });
+    fails(play, known, ALERT, audit("learned", "threshold"));
+    play(session()).knows(known).receives("client", "CONNECT a.test:443 HTTP/1.1\r\n\r\n")
+      .expects(record("connect_received"), decide("a.test:443"))
+      .decides("intercept", { blocksRequests: true }).expects(record("connect_decision"), open("a.test:443"))
+      .opens().expects(send("client", ESTABLISHED))
+      .receives("client", helloFor("a.test"))
+      .expects(HELLO, STARTED("server"), secureServer("a.test", ["http/1.1"]))
+      .secures("server").expects(record("tls_handshake_succeeded"), STARTED("client"), secureClient("a.test"))
+      .secureFails("client", ALERT)
+      .expects(
+        record("tls_handshake_failed"),
+        audit("ignored", "requests_blocked"),
+        closes("tls_handshake_failed"),
+      );
+    granted(play, known, "10.0.0.1:443").receives("client", helloFor("a.test"))
+      .expects(HELLO, decide("a.test:443"))
+      .decides("intercept", { blocksRequests: true })
+      .expects(record("connect_decision"), STARTED("server"), secureServer("a.test", ["http/1.1"]));
+  },
+);
+
 playbook("by the name in its hello a client does not escape what its CONNECT was decided for", (play) => {
   const known = lessons({ failuresNeeded: 1 });
   fails(play, known, ALERT, audit("learned", "threshold"));
