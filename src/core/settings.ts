@@ -32,6 +32,8 @@ export interface HostOverride {
   readonly skipUpstreamVerify: boolean;
   /** What goes to these hosts is HTTP/3, and passed through. */
   readonly http3: boolean;
+  /** Responses lose their Alt-Svc, so that clients stay on TCP. */
+  readonly stripAltSvc: boolean;
   /** Null: `tls.profile`. */
   readonly profile: TlsProfile | null;
 }

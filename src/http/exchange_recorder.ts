@@ -47,6 +47,7 @@ export class ExchangeRecorder {
   #startedAt: Instant;
   #firstByteAt: Instant | null = null;
   #completed = false;
+  #stripped: readonly string[] = [];
   /** What an extended CONNECT opened (RFC 8441): the content of both messages belongs to it. */
   #stream: StreamObservation | null = null;
   #early: EarlyContent | null = null;
@@ -186,6 +187,11 @@ export class ExchangeRecorder {
     this.#stream?.ended("server");
   }
 
+  /** Of the response, as it was received, this field did not go on to the client. */
+  stripped(name: string): void {
+    if (!this.#stripped.includes(name)) this.#stripped = [...this.#stripped, name];
+  }
+
   /** Ends the exchange; later calls change nothing. */
   complete(outcome: ExchangeOutcome, now: Instant, error?: ExchangeError): void {
     if (this.#completed) return;
@@ -210,8 +216,12 @@ export class ExchangeRecorder {
     };
     const decoded = { ...request?.decodedAttributes("request"), ...response?.decodedAttributes("response") };
     // Most exchanges have nothing more to say; an object that is spread into another costs much more to write.
-    const whole = error === undefined && request?.observation == null && response?.observation == null;
-    this.#emit("exchange_completed", whole ? attributes : withMore(attributes, decoded, error));
+    const whole = error === undefined && this.#stripped.length === 0 && request?.observation == null &&
+      response?.observation == null;
+    this.#emit(
+      "exchange_completed",
+      whole ? attributes : withMore(attributes, decoded, this.#stripped, error),
+    );
   }
 
   #requestMessage(): Message {
@@ -274,10 +284,16 @@ export class ExchangeRecorder {
   }
 }
 
-function withMore(attributes: Attributes, decoded: Attributes, error: ExchangeError | undefined): Attributes {
+function withMore(
+  attributes: Attributes,
+  decoded: Attributes,
+  stripped: readonly string[],
+  error: ExchangeError | undefined,
+): Attributes {
   const all: Attributes = {
     ...attributes,
     ...decoded,
+    ...(stripped.length === 0 ? {} : { stripped }),
     ...(error === undefined
       ? {}
       : { error_by: error.by, error_code: error.code, error_detail: error.detail }),

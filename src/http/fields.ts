@@ -1,6 +1,9 @@
 /** Field lines of RFC 9110 §5: name and value in the order, case and repetition they came, values as latin-1. */
 export type Field = readonly [name: string, value: string];
 
+/** Where else a server can be reached (RFC 7838): how clients learn that it speaks HTTP/3. */
+export const ALT_SVC = "alt-svc";
+
 /** The elements of a comma-separated list field (RFC 9110 §5.6.1), lower-cased, empty elements dropped. */
 export function listElements(values: readonly string[]): string[] {
   const elements: string[] = [];

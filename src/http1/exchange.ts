@@ -10,6 +10,8 @@ export interface Exchange {
   readonly recorder: ExchangeRecorder | null;
   /** The answer in place of a response, where the request was refused and reaches no server. */
   readonly refusal: Answer | null;
+  /** Its responses go on without Alt-Svc. */
+  readonly stripsAltSvc: boolean;
   /** The whole request has been relayed. */
   requestDone: boolean;
   /** A byte of a response, interim ones included, has gone to the client. */

@@ -17,16 +17,22 @@ import type { Timer, TransportFault } from "../core/session.ts";
 import type { Side } from "../core/side.ts";
 import { type CaptureRules, type ExchangeError, ExchangeRecorder } from "../http/exchange_recorder.ts";
 import type { Observation, StreamObservation } from "../http/observation.ts";
-import type { Field } from "../http/fields.ts";
+import { ALT_SVC, type Field } from "../http/fields.ts";
 import type { Answer } from "../http/answer.ts";
 import type { RequestGate, Verdict } from "../http/request_gate.ts";
 import { encodeAnswer } from "./answer.ts";
 import { BodyReader, type BodySink } from "./body.ts";
 import type { Http1Error } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
-import { parseRequestHead, parseResponseHead, type RequestHead, responseFraming } from "./head.ts";
+import {
+  parseRequestHead,
+  parseResponseHead,
+  type RequestHead,
+  responseFraming,
+  type ResponseHead,
+} from "./head.ts";
 import { HeadReader } from "./head_reader.ts";
-import { withoutTransferCoding } from "./rewrite.ts";
+import { withoutFields, withoutTransferCoding } from "./rewrite.ts";
 
 export interface RelayLimits {
   readonly maxHeadBytes: number;
@@ -75,6 +81,8 @@ export interface RelayOptions {
   /** Where there is no router: who lets requests through. */
   readonly gate: RequestGate | null;
   readonly firstExchangeId: number;
+  /** Where there is no router: responses go on without Alt-Svc. */
+  readonly stripsAltSvc: boolean;
 }
 
 /** A request whose head could not be taken, with the answer that is due in its turn. */
@@ -91,6 +99,7 @@ type ClientState = "head" | "routing" | "body" | "discard";
 type ServerState = "head" | "body";
 
 const NOTHING = new Uint8Array(0);
+const STRIPPED: ReadonlySet<string> = new Set([ALT_SVC]);
 const OBSERVE: Verdict = { type: "observe" };
 
 /** So many requests may wait for their responses at a server; further ones wait unread. */
@@ -270,7 +279,11 @@ export class Http1Relay {
   }
 
   /** Forward mode: the waiting request goes out as `bytes`, to the server that is now connected. */
-  routed(bytes: Uint8Array, options: { freshServer: boolean; observe: boolean }, now: Instant): void {
+  routed(
+    bytes: Uint8Array,
+    options: { freshServer: boolean; observe: boolean; stripsAltSvc: boolean },
+    now: Instant,
+  ): void {
     this.#now = now;
     const head = this.#routing;
     if (head === null || this.#finished) return;
@@ -280,7 +293,7 @@ export class Http1Relay {
       this.#responseReader.reset();
       this.#serverState = "head";
     }
-    this.#beginExchange(head, options.observe, bytes);
+    this.#beginExchange(head, options.observe, bytes, options.stripsAltSvc);
     this.#pump();
     this.#flush();
   }
@@ -433,7 +446,7 @@ export class Http1Relay {
 
   #apply(verdict: Verdict, head: RequestHead): void {
     if (verdict.type !== "refuse") {
-      this.#beginExchange(head, verdict.type === "observe", head.bytes);
+      this.#beginExchange(head, verdict.type === "observe", head.bytes, this.#options.stripsAltSvc);
       return;
     }
     const exchange: Exchange = {
@@ -441,6 +454,7 @@ export class Http1Relay {
       request: head,
       recorder: this.#recorderFor(head),
       refusal: verdict.answer,
+      stripsAltSvc: false,
       requestDone: true,
       responseStarted: false,
       responseDone: false,
@@ -489,12 +503,13 @@ export class Http1Relay {
 
   readonly #record = (event: FlowEvent): void => this.#host.record(event);
 
-  #beginExchange(head: RequestHead, observe: boolean, bytes: Uint8Array): void {
+  #beginExchange(head: RequestHead, observe: boolean, bytes: Uint8Array, stripsAltSvc: boolean): void {
     const exchange: Exchange = {
       id: this.#nextExchangeId,
       request: head,
       recorder: observe ? this.#recorderFor(head) : null,
       refusal: null,
+      stripsAltSvc,
       requestDone: false,
       responseStarted: false,
       responseDone: false,
@@ -630,7 +645,7 @@ export class Http1Relay {
     if (switching) {
       exchange.recorder?.responseHead(facts, this.#now);
       exchange.responseStarted = true;
-      this.#toClient.push(bytes);
+      this.#toClient.push(this.#headForClient(exchange, head));
       if (head.status === 101) this.#upgraded = exchange.recorder?.upgraded(facts) ?? null;
       exchange.recorder?.complete("complete", this.#now);
       this.#exchanges.shift();
@@ -646,7 +661,7 @@ export class Http1Relay {
       // An HTTP/1.0 client cannot take an interim response (RFC 9110 §15.2); only a forward proxy has to care.
       if (this.#router === null || exchange.request.version === "HTTP/1.1") {
         exchange.responseStarted = true;
-        this.#toClient.push(bytes);
+        this.#toClient.push(this.#headForClient(exchange, head));
       }
       return false;
     }
@@ -656,7 +671,7 @@ export class Http1Relay {
     this.#unchunking = this.#router !== null && exchange.request.version === "HTTP/1.0" &&
       framed.framing.type === "chunked";
     if (this.#unchunking) exchange.keepAlive = false;
-    this.#toClient.push(this.#unchunking ? withoutTransferCoding(head) : bytes);
+    this.#toClient.push(this.#headForClient(exchange, head));
     if (framed.framing.type === "none") {
       this.#responseDone(exchange);
     } else {
@@ -664,6 +679,13 @@ export class Http1Relay {
       this.#serverState = "body";
     }
     return false;
+  }
+
+  #headForClient(exchange: Exchange, head: ResponseHead): Uint8Array {
+    const strips = exchange.stripsAltSvc && head.fields.some(([name]) => name.toLowerCase() === ALT_SVC);
+    if (strips) exchange.recorder?.stripped(ALT_SVC);
+    if (this.#unchunking) return withoutTransferCoding(head, strips ? STRIPPED : undefined);
+    return strips ? withoutFields(head, STRIPPED) : head.bytes;
   }
 
   #responseDone(exchange: Exchange): void {

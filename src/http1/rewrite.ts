@@ -1,8 +1,8 @@
 /**
- * The one place where heads are changed on their way: plain HTTP sent to us as a proxy. In a
+ * The one place where heads are changed on their way. First, plain HTTP sent to us as a proxy. In a
  * request (RFC 9112 §3.2.1–§3.2.2) the absolute-form target becomes origin-form, the version ours,
  * and the fields that address this proxy go. In a response to an HTTP/1.0 client the chunked coding
- * goes (§6.1, §7.1.3). Every other line keeps its octets and its place.
+ * goes (§6.1, §7.1.3). From any response the fields go that an override strips. Every other line keeps its octets and its place.
  */
 import { type Authority, formatAuthority } from "../core/authority.ts";
 import { CR, encodeLatin1, LF } from "./grammar.ts";
@@ -36,12 +36,21 @@ export function toOriginForm(head: RequestHead, path: string, authority: Authori
  * The head to send to an HTTP/1.0 client for a chunked response whose content goes out without the
  * coding: the end of the connection ends the body, so it says `Connection: close`.
  */
-export function withoutTransferCoding(head: ResponseHead): Uint8Array {
+export function withoutTransferCoding(head: ResponseHead, dropped: ReadonlySet<string> = NONE): Uint8Array {
   const parts: Uint8Array[] = [head.bytes.subarray(0, nextLine(head.bytes, 0))];
   parts.push(encodeLatin1("Connection: close\r\n"));
-  appendLines(parts, head, (name, value) => CODING_FIELDS.has(name) ? null : value);
+  appendLines(parts, head, (name, value) => CODING_FIELDS.has(name) || dropped.has(name) ? null : value);
   return concat(parts);
 }
+
+/** The head without the lines of these fields, names in lower case. */
+export function withoutFields(head: ResponseHead, dropped: ReadonlySet<string>): Uint8Array {
+  const parts: Uint8Array[] = [head.bytes.subarray(0, nextLine(head.bytes, 0))];
+  appendLines(parts, head, (name, value) => dropped.has(name) ? null : value);
+  return concat(parts);
+}
+
+const NONE: ReadonlySet<string> = new Set();
 
 /** What speaks of the coding or of the connection in a response. */
 const CODING_FIELDS: ReadonlySet<string> = new Set([

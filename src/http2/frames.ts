@@ -21,6 +21,9 @@ export const FRAME_TYPES = {
   continuation: 0x9,
 } as const;
 
+/** RFC 7838 §4: Alt-Svc as a frame. An extension, which is read as any other. */
+export const ALTSVC_FRAME_TYPE = 0xa;
+
 const FRAME_NAMES = Object.keys(FRAME_TYPES).map((name) => name.toUpperCase());
 
 /** `HEADERS`, or `type 0x10` for types that RFC 9113 does not define (PRIORITY_UPDATE, ALTSVC, ORIGIN …). */

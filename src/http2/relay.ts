@@ -18,6 +18,7 @@ import type { Timer, TransportFault } from "../core/session.ts";
 import { opposite, type Side } from "../core/side.ts";
 import type { Answer } from "../http/answer.ts";
 import { type CaptureRules, type ExchangeError, ExchangeRecorder } from "../http/exchange_recorder.ts";
+import { ALT_SVC } from "../http/fields.ts";
 import type { Observation } from "../http/observation.ts";
 import type { RequestGate, Verdict } from "../http/request_gate.ts";
 import { SpanBudget } from "../http/span_budget.ts";
@@ -36,7 +37,7 @@ import {
 import { readRequest, readResponse, readTrailers, type RequestSection } from "./field_section.ts";
 import type { FramePiece } from "./frame_reader.ts";
 import { encodeGoaway, encodeRstStream, encodeWindowUpdate } from "./frame_writer.ts";
-import { type ControlFrame, FLAG_END_STREAM, FRAME_TYPES } from "./frames.ts";
+import { ALTSVC_FRAME_TYPE, type ControlFrame, FLAG_END_STREAM, FRAME_TYPES } from "./frames.ts";
 import { type HeaderBlock, isBlockFrame } from "./header_block.ts";
 import { HeldFrameTimer } from "./held_frame_timer.ts";
 import type { HpackField } from "./hpack_table.ts";
@@ -70,6 +71,8 @@ export interface Http2RelayOptions {
   /** Who lets requests through. */
   readonly gate: RequestGate;
   readonly firstExchangeId: number;
+  /** Responses go on without Alt-Svc, and its frames not at all. */
+  readonly stripsAltSvc: boolean;
 }
 
 /** The opening of a stream by the client. */
@@ -439,8 +442,9 @@ export class Http2Relay {
     const { header } = piece;
     if (header.type !== FRAME_TYPES.data) {
       const flood = piece.begins ? this.#floods.unknownFrame(direction.by, this.#now) : null;
-      if (flood === null) direction.forwardPiece(piece);
-      else this.#connectionError(flood);
+      if (flood !== null) this.#connectionError(flood);
+      else if (this.#strips(direction) && header.type === ALTSVC_FRAME_TYPE) this.#stripped(header.streamId);
+      else direction.forwardPiece(piece);
       return;
     }
     const endStream = (header.flags & FLAG_END_STREAM) !== 0;
@@ -798,8 +802,23 @@ export class Http2Relay {
   #forwardBlock(direction: Direction, fields: readonly HpackField[], block: HeaderBlock): void {
     const { maxFrameSize } = this.#directions[opposite(direction.by)].settings.inForce;
     const overtaking = direction.by === "server" && this.#refusals.holdsAny;
-    const bytes = direction.blockToForward(fields, block, maxFrameSize, overtaking);
+    const strips = this.#strips(direction) && fields.some(isAltSvc);
+    if (strips) {
+      this.#stripped(block.opening.streamId);
+      // From here on its receiver's table is behind.
+      direction.withhold();
+    }
+    const kept = strips ? fields.filter((field) => !isAltSvc(field)) : fields;
+    const bytes = direction.blockToForward(kept, block, maxFrameSize, overtaking);
     this.#forward(direction, block.opening.streamId, bytes);
+  }
+
+  #strips({ by }: Direction): boolean {
+    return by === "server" && this.#options.stripsAltSvc;
+  }
+
+  #stripped(streamId: number): void {
+    this.#streams.get(streamId)?.recorder?.stripped(ALT_SVC);
   }
 
   /** Takes the step of a frame; false where the frame must not be forwarded, its error being dealt with. */
@@ -1028,4 +1047,8 @@ function join(first: Uint8Array, second: Uint8Array): Uint8Array {
   joined.set(first);
   joined.set(second, first.length);
   return joined;
+}
+
+function isAltSvc({ field: [name] }: HpackField): boolean {
+  return name === ALT_SVC;
 }

@@ -201,6 +201,7 @@ const ATTRIBUTE_RULES: Readonly<Record<EventKind, Readonly<Record<string, Rule>>
     response_body_bytes: count,
     response_decoded_bytes: optional(count),
     response_head_bytes: count,
+    stripped: optional(texts),
     ttfb_ns: orNull(count),
   },
   sse_event: {

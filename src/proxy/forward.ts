@@ -41,6 +41,7 @@ export class ForwardRouter implements Router {
   now: Instant = 0;
   #waiting: Waiting | null = null;
   #observe = true;
+  #stripsAltSvc = false;
   #server: Authority | null = null;
   #serverOpen = false;
   #served = 0;
@@ -118,6 +119,7 @@ export class ForwardRouter implements Router {
       return;
     }
     this.#observe = decision.action === "intercept";
+    this.#stripsAltSvc = decision.override?.stripAltSvc === true;
     const same = this.#server !== null && this.#server.host === waiting.authority.host &&
       this.#server.port === waiting.authority.port;
     if (this.#serverOpen && same) {
@@ -161,7 +163,11 @@ export class ForwardRouter implements Router {
     const waiting = this.#waiting!;
     this.#waiting = null;
     const bytes = toOriginForm(waiting.head, waiting.path, waiting.authority);
-    this.relay.routed(bytes, { freshServer, observe: this.#observe }, this.now);
+    this.relay.routed(
+      bytes,
+      { freshServer, observe: this.#observe, stripsAltSvc: this.#stripsAltSvc },
+      this.now,
+    );
   }
 
   #refuse(code: string, detail: string): void {

@@ -727,6 +727,7 @@ export class ProxySession implements Session {
       router,
       gate: router === null ? this.#newGate("http1", scheme) : null,
       firstExchangeId: this.#exchangeId,
+      stripsAltSvc: this.#override?.stripAltSvc === true,
     }, this.#now);
   }
 
@@ -1217,6 +1218,7 @@ export class ProxySession implements Session {
       authority: this.#target === null ? "" : formatAuthority(this.#target),
       gate: this.#newGate("http2", scheme),
       firstExchangeId: this.#exchangeId,
+      stripsAltSvc: this.#override?.stripAltSvc === true,
     }, this.#now);
     this.#feedRelay(preread);
   }

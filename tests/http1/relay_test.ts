@@ -19,7 +19,7 @@ interface Outcome {
 
 type Step = readonly [Side, Uint8Array];
 
-function run(steps: readonly Step[], { abort = false, ends = false } = {}): Outcome {
+function run(steps: readonly Step[], { abort = false, ends = false, stripsAltSvc = false } = {}): Outcome {
   const sent: Record<Side, string> = { client: "", server: "" };
   const events: unknown[] = [];
   const resets: Side[] = [];
@@ -53,6 +53,7 @@ function run(steps: readonly Step[], { abort = false, ends = false } = {}): Outc
     router: null,
     gate: null,
     firstExchangeId: 1,
+    stripsAltSvc,
   }, 0);
   for (const [side, data] of steps) if (finished === null) relay.received(side, data, 0);
   if (ends && finished === null) relay.ended("client", 0);
@@ -243,4 +244,33 @@ Deno.test("a client that ends after an early and whole answer has completed its 
   assertEquals((answered.events.at(-1) as { outcome?: string }).outcome, "complete");
   const unanswered = run([["client", latin1(post)]], { ends: true });
   assertEquals((unanswered.events.at(-1) as { outcome?: string }).outcome, "client_aborted");
+});
+
+Deno.test("Http1Relay keeps Alt-Svc from the client where it is told to, every other octet as it came, whatever the cuts", () => {
+  const early = 'HTTP/1.1 103 Early\r\nALT-Svc: h3=":1"\r\nLink:  x \r\n\r\n';
+  const head =
+    'HTTP/1.1 200 OK\r\nContent-Length: 3\r\nalt-svc: h3=":443"; ma=1\r\nX: Alt-Svc\r\nAlt-Svc: clear\r\n\r\n';
+  const steps: Step[] = [["client", latin1(GET + GET)], ["server", latin1(`${early}${head}abc${OK}`)]];
+  const whole = run(steps, { stripsAltSvc: true });
+  assertEquals(
+    whole.toClient,
+    "HTTP/1.1 103 Early\r\nLink:  x \r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\nX: Alt-Svc\r\n\r\nabc" +
+      OK,
+  );
+  const of = (kind: string) =>
+    (whole.events as { kind: string; [name: string]: unknown }[]).filter((event) => event.kind === kind);
+  assertEquals(of("response_headers")[1]!["headers"], [
+    ["Content-Length", "3"],
+    ["alt-svc", 'h3=":443"; ma=1'],
+    ["X", "Alt-Svc"],
+    ["Alt-Svc", "clear"],
+  ]);
+  assertEquals(of("exchange_completed").map(({ stripped }) => stripped), [["alt-svc"], undefined]);
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 300 }), (size) => {
+      const cut = steps.flatMap(([side, bytes]) => cutInto(bytes, size).map((piece): Step => [side, piece]));
+      assertEquals(run(cut, { stripsAltSvc: true }), whole);
+    }),
+  );
+  assertEquals(run(steps).toClient, `${early}${head}abc${OK}`);
 });

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { assert } from "../../src/core/assert.ts";
 import { parseRequestHead, parseResponseHead } from "../../src/http1/head.ts";
-import { toOriginForm, withoutTransferCoding } from "../../src/http1/rewrite.ts";
+import { toOriginForm, withoutFields, withoutTransferCoding } from "../../src/http1/rewrite.ts";
 import { latin1 } from "../support/golden.ts";
 
 const LIMITS = { maxHeaderFields: 256 };
@@ -49,5 +49,17 @@ Deno.test("withoutTransferCoding leaves what does not speak of coding or connect
   assertEquals(
     String.fromCharCode(...withoutTransferCoding(head)),
     "HTTP/1.1 200 \r\nConnection: close\r\nA: b\r\na:  \xe9\r\n\r\n",
+  );
+});
+
+Deno.test("withoutFields drops the lines of those fields and leaves every other octet", () => {
+  const head = parseResponseHead(
+    latin1("HTTP/1.1 200  \xe9\r\nALT-SVC: a\r\nX:  alt-svc\t\r\nalt-svc:\r\nAlt-Svc2: y\r\n\r\n"),
+    LIMITS,
+  );
+  assert(head.type === "response", JSON.stringify(head));
+  assertEquals(
+    String.fromCharCode(...withoutFields(head, new Set(["alt-svc"]))),
+    "HTTP/1.1 200  \xe9\r\nX:  alt-svc\t\r\nAlt-Svc2: y\r\n\r\n",
   );
 });

@@ -74,6 +74,7 @@ function run(steps: readonly Step[], pace: Pace = "at once") {
       },
     },
     firstExchangeId: 1,
+    stripsAltSvc: false,
   }, 0);
   const decideAll = () => {
     while (pending !== null && finished === null) {

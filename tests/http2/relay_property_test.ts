@@ -46,6 +46,7 @@ function run(steps: readonly Step[]) {
     authority: "a.test",
     gate: { ask: () => ({ type: "observe" }) },
     firstExchangeId: 1,
+    stripsAltSvc: false,
   }, 0);
   for (const [side, data] of steps) {
     if (finished !== null) break;

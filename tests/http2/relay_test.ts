@@ -74,6 +74,7 @@ function run(steps: readonly Step[]) {
     authority: "a.test",
     gate: { ask: () => ({ type: "observe" }) },
     firstExchangeId: 1,
+    stripsAltSvc: false,
   }, 0);
   for (const [side, what] of steps) {
     if (finished !== null) break;

@@ -20,6 +20,7 @@ export interface WorldOptions {
   readonly limits?: Partial<Http2Limits>;
   readonly clientSettings?: readonly Setting[];
   readonly serverSettings?: readonly Setting[];
+  readonly stripsAltSvc?: boolean;
 }
 
 export class RelayWorld {
@@ -58,6 +59,7 @@ export class RelayWorld {
       authority: "a.test",
       gate: { ask: () => ({ type: "observe" }) },
       firstExchangeId: 1,
+      stripsAltSvc: options.stripsAltSvc ?? false,
     }, 0);
     this.client(CLIENT_PREFACE, encodeSettings(options.clientSettings ?? []));
     this.server(encodeSettings(options.serverSettings ?? []), encodeSettingsAck());

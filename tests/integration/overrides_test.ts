@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type { Notice } from "../../mod.ts";
 import { makeAuthority } from "../support/certificates.ts";
-import { startHttpOrigin } from "../support/origin.ts";
+import { type Connection, startHttpOrigin, startRawOrigin } from "../support/origin.ts";
 import { type TestProxy, withProxy } from "../support/proxy.ts";
 
 const authority = makeAuthority();
@@ -116,4 +116,38 @@ Deno.test("profile holds for both sides of its hosts: strict refuses TLS 1.2 the
   }, {});
   await old.close();
   await modern.close();
+});
+
+Deno.test("strip_alt_svc keeps Alt-Svc from the clients of its hosts, over TLS and in plain requests", async () => {
+  const certificate = authority.issue({ names: ["localhost", "127.0.0.1"] });
+  const response = 'HTTP/1.1 200 OK\r\nAlt-Svc: h3=":443"\r\nContent-Length: 2\r\n\r\nok';
+  const answer = async (connection: Connection) => {
+    await connection.readThrough("\r\n\r\n");
+    await connection.write(response);
+    connection.end();
+  };
+  const [secure, plain] = [await startRawOrigin(answer, { certificate }), await startRawOrigin(answer)];
+  const stripped = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+  await withOverrides([{ id: "on-tcp", hosts: ["localhost"], strip_alt_svc: true }], async (proxy) => {
+    const said = async (host: string) => {
+      const client = await proxy.tls(`${host}:${secure.port}`);
+      await client.write(GET);
+      return new TextDecoder().decode(await client.readAll());
+    };
+    assertEquals(await said("localhost"), stripped);
+    assertEquals(await said("127.0.0.1"), response);
+    const client = await proxy.connect();
+    const host = `localhost:${plain.port}`;
+    await client.write(`GET http://${host}/ HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
+    assertEquals(new TextDecoder().decode(await client.readAll()), stripped);
+    await Promise.all([1, 2, 3].map((flow) => proxy.closed(flow)));
+    for (const [flow, names] of [[1, ["alt-svc"]], [2, undefined], [3, ["alt-svc"]]] as const) {
+      assertEquals(proxy.of("exchange_completed", flow)[0]!.attributes.stripped, names);
+      const { headers } = proxy.of("response_headers", flow)[0]!.attributes;
+      assertEquals((headers as string[][])[0], ["Alt-Svc", 'h3=":443"']);
+    }
+    assertEquals(proxy.of("connect_decision", 1)[0]!.attributes.override_id, "on-tcp");
+  });
+  await secure.close();
+  await plain.close();
 });

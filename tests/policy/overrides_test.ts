@@ -3,7 +3,14 @@ import type { Decision, Question } from "../../src/core/session.ts";
 import type { HostOverride } from "../../src/core/settings.ts";
 import { compileOverrides } from "../../src/policy/overrides.ts";
 
-const NONE = { forceTunnel: false, http3: false, disableH2: false, skipUpstreamVerify: false, profile: null };
+const NONE = {
+  forceTunnel: false,
+  http3: false,
+  stripAltSvc: false,
+  disableH2: false,
+  skipUpstreamVerify: false,
+  profile: null,
+};
 const OVERRIDES: readonly HostOverride[] = [
   { ...NONE, id: "tunnel", hosts: ["a.test", "10.0.0.0/8"], forceTunnel: true },
   { ...NONE, id: "no-h2", hosts: ["*.test:443"], disableH2: true },

@@ -344,6 +344,7 @@ const OVERRIDE: HostOverride = {
   hosts: ["*"],
   forceTunnel: false,
   http3: false,
+  stripAltSvc: false,
   disableH2: true,
   skipUpstreamVerify: true,
   profile: "strict",

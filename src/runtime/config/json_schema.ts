@@ -114,6 +114,7 @@ function overrideSchema(): JsonSchema {
       http3: action,
       disable_h2: action,
       skip_upstream_verify: action,
+      strip_alt_svc: action,
       profile: { enum: [...TLS_PROFILES] },
     }),
     required: ["id", "hosts"],

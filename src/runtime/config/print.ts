@@ -53,12 +53,13 @@ function writeValue(descriptor: Descriptor, value: SettingValue): string | null 
 }
 
 function writeOverride(override: HostOverride): string {
-  const { id, hosts, forceTunnel, http3, disableH2, skipUpstreamVerify, profile } = override;
+  const { id, hosts, forceTunnel, http3, disableH2, skipUpstreamVerify, stripAltSvc, profile } = override;
   const written = [`id = ${quoteToml(id)}`, `hosts = ${writeList(hosts.map(quoteToml))}`];
   if (forceTunnel) written.push("force_tunnel = true");
   if (http3) written.push("http3 = true");
   if (disableH2) written.push("disable_h2 = true");
   if (skipUpstreamVerify) written.push("skip_upstream_verify = true");
+  if (stripAltSvc) written.push("strip_alt_svc = true");
   if (profile !== null) written.push(`profile = ${quoteToml(profile)}`);
   return `{ ${written.join(", ")} }`;
 }

@@ -371,7 +371,13 @@ function readRule(key: string, table: ConfigTable, context: ValueContext): Polic
   };
 }
 
-const OVERRIDE_SWITCHES = ["force_tunnel", "http3", "disable_h2", "skip_upstream_verify"] as const;
+const OVERRIDE_SWITCHES = [
+  "force_tunnel",
+  "http3",
+  "disable_h2",
+  "skip_upstream_verify",
+  "strip_alt_svc",
+] as const;
 const OVERRIDE_KEYS = ["id", "hosts", ...OVERRIDE_SWITCHES, "profile"] as const;
 
 function readOverride(key: string, table: ConfigTable, context: ValueContext): HostOverride | undefined {
@@ -382,7 +388,7 @@ function readOverride(key: string, table: ConfigTable, context: ValueContext): H
   };
   if (!knowsKeys(key, table, OVERRIDE_KEYS, context)) faults++;
   const named = readNamed(key, table, context);
-  const [forceTunnel, http3, disableH2, skipUpstreamVerify] = OVERRIDE_SWITCHES.map((name) => {
+  const [forceTunnel, http3, disableH2, skipUpstreamVerify, stripAltSvc] = OVERRIDE_SWITCHES.map((name) => {
     const node = table.entries.get(name);
     if (node !== undefined && node.type !== "boolean") refuse(name, node, "true, false");
     return node?.type === "boolean" && node.value;
@@ -393,7 +399,7 @@ function readOverride(key: string, table: ConfigTable, context: ValueContext): H
     refuse("profile", wanted, TLS_PROFILES.map((known) => JSON.stringify(known)).join(", "));
   }
   if (faults > 0 || named === undefined) return undefined;
-  const others = disableH2 || skipUpstreamVerify || profile !== null;
+  const others = disableH2 || skipUpstreamVerify || stripAltSvc || profile !== null;
   if (!forceTunnel && !http3 && !others) {
     return context.report(
       table.line,
@@ -414,6 +420,7 @@ function readOverride(key: string, table: ConfigTable, context: ValueContext): H
     http3: http3 === true,
     disableH2: disableH2 === true,
     skipUpstreamVerify: skipUpstreamVerify === true,
+    stripAltSvc: stripAltSvc === true,
     profile,
   };
 }
