@@ -235,6 +235,7 @@ const ATTRIBUTE_RULES: Readonly<Record<EventKind, Readonly<Record<string, Rule>>
     opcode: oneOf(["ping", "pong", "close"]),
     reason: optional(text),
     reason_base64: optional(base64),
+    truncated: optional(flag),
     violation: optional(text),
   },
   websocket_closed: {

@@ -187,7 +187,8 @@ function readHeader(header: Uint8Array): { fields: Field[]; truncated: boolean }
   const lines = text.decode(header).replace(/\r\n[ \t]+/g, " ").split("\r\n").filter((line) => line !== "");
   const fields = lines.slice(0, PART_FIELDS_MAX).map((line): Field => {
     const colon = line.indexOf(":");
-    return colon < 0 ? [line, ""] : [line.slice(0, colon), line.slice(colon + 1).trim()];
+    // RFC 822 had white space before the colon; with it a name would not be known as one to redact.
+    return colon < 0 ? [line, ""] : [line.slice(0, colon).trimEnd(), line.slice(colon + 1).trim()];
   });
   return { fields, truncated: lines.length > PART_FIELDS_MAX };
 }

@@ -21,6 +21,7 @@ export interface ObservedStreamOptions {
   readonly head: UpgradeHead;
   readonly config: {
     readonly limits: ObserveLimits;
+    readonly redactHeaders: ReadonlySet<string>;
     readonly inflaters: InflaterFactory;
     readonly sha1: (text: string) => string;
   };
@@ -100,6 +101,10 @@ export class ObservedStream implements StreamObservation, StreamContext {
 
   get limits(): ObserveLimits {
     return this.#options.config.limits;
+  }
+
+  get redactHeaders(): ReadonlySet<string> {
+    return this.#options.config.redactHeaders;
   }
 
   get inflaters(): InflaterFactory {

@@ -91,7 +91,8 @@ export interface ObserverDefinition {
 }
 
 /** What an observer of a stream that carries another protocol is given. */
-export interface StreamContext extends Pick<ObserverContext, "limits" | "now" | "hold" | "release"> {
+export interface StreamContext
+  extends Pick<ObserverContext, "limits" | "redactHeaders" | "now" | "hold" | "release"> {
   readonly inflaters: InflaterFactory;
   /** In hexadecimal. */
   readonly sha1: (text: string) => string;

@@ -8,6 +8,7 @@ import type { Side } from "../../core/side.ts";
 import type { Direction } from "../../http/message.ts";
 import type { StreamEnd, UpgradeHead } from "../../http/observation.ts";
 import { payloadAttributes } from "../../log/payload.ts";
+import { redactFields } from "../../log/redact.ts";
 import type { StreamContext, StreamObserver, StreamObserverDefinition } from "../observer.ts";
 import { recordUnit, UNDECLARED } from "../payload/record.ts";
 import type { Compression } from "./extensions.ts";
@@ -57,9 +58,12 @@ class WebSocketObserver implements StreamObserver {
     });
     const reader = (side: Side) => this.#reader(side, agreement.compression, agreement.foreignReserved);
     this.#readers = { client: reader("client"), server: reader("server") };
+    const written = (name: string, value: string) =>
+      redactFields([[name, value]], context.redactHeaders)[0]![1];
     context.emit("websocket_opened", {
-      extensions: agreement.extensions,
-      ...(subprotocol === null ? {} : { subprotocol }),
+      extensions: agreement.extensions.map((extension) => written("sec-websocket-extensions", extension)),
+      // Browsers can put a token nowhere else.
+      ...(subprotocol === null ? {} : { subprotocol: written("sec-websocket-protocol", subprotocol) }),
       violations,
     });
   }
@@ -179,12 +183,15 @@ class WebSocketObserver implements StreamObserver {
   #control(side: Side, { opcode, payload, violation }: ControlFrame): void {
     const code = opcode === "close" && payload.length >= 2 ? payload[0]! * 256 + payload[1]! : null;
     const reason = code === null ? null : reasonAttributes(payload.subarray(2));
+    const captured = payload.subarray(0, this.#context.limits.captureBytes);
+    const truncated = code === null && captured.length < payload.length;
     this.#context.emit("ws_control", {
       bytes: payload.length,
-      ...(code === null ? payloadAttributes(payload) : { code }),
+      ...(code === null ? payloadAttributes(captured) : { code }),
       direction: DIRECTIONS[side],
       opcode,
       ...reason,
+      ...(truncated ? { truncated } : {}),
       ...(violation === null ? {} : { violation }),
     });
     this.#turns.control(side);

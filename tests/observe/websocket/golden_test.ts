@@ -9,7 +9,8 @@
  * it all. What a side says in lines that follow each other is cut into reads without regard to them.
  *
  * Options: `deflate` or `deflate=PARAMETERS` has the heads agree on it, `request=NAME:VALUE` and
- * `response=NAME:VALUE` change a field (an empty value takes it away; `%20` is a space), limits are named.
+ * `response=NAME:VALUE` change a field (an empty value takes it away; `%20` is a space), limits are named,
+ * and `redact=` names a field.
  */
 import { opposite, type Side } from "../../../src/core/side.ts";
 import type { FlowEvent } from "../../../src/core/event.ts";
@@ -46,6 +47,7 @@ function run({ options }: GoldenInput, reads: readonly Uint8Array[]): GoldenRun 
   const { events } = observeWebSocket(steps(script, size), {
     requestFields: withFields(heads.requestFields ?? REQUEST_FIELDS, ...change("request")),
     responseFields: withFields(heads.responseFields ?? RESPONSE_FIELDS, ...change("response")),
+    redactHeaders: options.has("redact") ? [options.get("redact")!] : [],
     limits: Object.fromEntries(
       Object.keys(LIMITS).filter((name) => options.has(name))
         .map((name) => [name, Number(options.get(name))]),

@@ -20,6 +20,7 @@ export interface WebSocketOptions {
   readonly requestFields?: readonly Field[];
   readonly responseFields?: readonly Field[];
   readonly limits?: Partial<ObserveLimits>;
+  readonly redactHeaders?: readonly string[];
   readonly streamObservers?: readonly StreamObserverDefinition[];
 }
 
@@ -100,6 +101,7 @@ export function observeWebSocket(steps: readonly Step[], options: WebSocketOptio
     config: {
       ...OBSERVE_CONFIG,
       streamObservers: options.streamObservers ?? OBSERVE_CONFIG.streamObservers,
+      redactHeaders: new Set(options.redactHeaders ?? []),
       silenceMs: TURN_IDLE_MS,
       limits: { ...LIMITS, ...options.limits },
     },
