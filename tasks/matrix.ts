@@ -12,8 +12,9 @@
  * tool, and each required protocol is vouched for by a lane that ran (with `--lane`, only by the lanes asked for).
  */
 import { parseArgs } from "@std/cli/parse-args";
+import { INFLATE_CODINGS } from "../src/observe/inflate.ts";
 import { type Lane, LANES, REQUIRED_PROTOCOLS } from "../tests/lanes.ts";
-import { soth } from "../tests/support/proxy_process.ts";
+import { type LogEvent, soth } from "../tests/support/proxy_process.ts";
 import { denoEnvironment, findTool, type ToolName, TOOLS } from "../tests/support/tools.ts";
 
 export type LaneStatus = "passed" | "failed" | "skipped" | "missing";
@@ -183,15 +184,44 @@ async function logFaults(lane: Lane, logs: readonly string[]): Promise<string[]>
   for (const log of logs) {
     const { code, stdout, stderr } = await soth("log", ["verify", log]);
     if (code !== 0) faults.push(`log verify ${log}: ${(stdout + stderr).trim()}`);
-    const events = (await Deno.readTextFile(log)).matchAll(/"protocol":"([a-z0-9]+)","stream_key":"(\w+)/g);
-    for (const [, protocol, carrier] of events) {
-      seen.add(protocol!);
-      if (protocol === "grpc" && carrier === "h2") seen.add("grpc_http2");
-    }
+    for await (const line of linesOf(log)) for (const protocol of shownBy(line)) seen.add(protocol);
   }
   const unseen = lane.protocols.filter((protocol) => !seen.has(protocol));
   if (unseen.length > 0) faults.push(`its logs hold no event of ${unseen.join(", ")}`);
   return faults;
+}
+
+/** What a line of a log vouches for; one that is no event, for nothing. */
+export function shownBy(line: string): string[] {
+  const event = eventOf(line);
+  if (event === null) return [];
+  const { kind, protocol, stream_key, attributes } = event;
+  const shown = [protocol];
+  if (protocol === "grpc" && stream_key.startsWith("h2:")) shown.push("grpc_http2");
+  if (kind === "payload_decoded") {
+    if (attributes.format === "msgpack") shown.push("msgpack");
+    // What has come out of a coding has been through the whole chain.
+    const stages = attributes.stages as readonly string[];
+    if (INFLATE_CODINGS.some((coding) => stages.includes(coding))) shown.push("decoders");
+  }
+  return shown;
+}
+
+function eventOf(line: string): LogEvent | null {
+  try {
+    return JSON.parse(line) as LogEvent;
+  } catch {
+    return null;
+  }
+}
+
+async function* linesOf(path: string): AsyncIterable<string> {
+  let rest = "";
+  for await (const text of (await Deno.open(path)).readable.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop()!;
+    yield* lines;
+  }
 }
 
 function exists(path: string): boolean {

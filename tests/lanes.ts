@@ -8,8 +8,11 @@
 import type { Protocol } from "../src/core/event.ts";
 import type { ToolName } from "./support/tools.ts";
 
-/** What lanes vouch for: the log's own protocols, and gRPC as HTTP/2 carries it, for it also comes as gRPC-Web. */
-export type LaneProtocol = Protocol | "grpc_http2";
+/**
+ * What lanes vouch for: the log's own protocols, gRPC as HTTP/2 carries it (for it also comes as gRPC-Web), payloads
+ * of MsgPack, and the chain of decoders, for which what came out of a content coding vouches.
+ */
+export type LaneProtocol = Protocol | "grpc_http2" | "msgpack" | "decoders";
 
 export const LANE_KINDS = ["unit", "conformance", "integration", "simulation", "tool"] as const;
 
@@ -37,6 +40,7 @@ export const REQUIRED_PROTOCOLS: readonly LaneProtocol[] = [
   "http3",
   "websocket",
   "sse",
+  "msgpack",
   "grpc_http2",
 ];
 
@@ -207,6 +211,13 @@ export const LANES: readonly Lane[] = [
     protocols: ["connect", "tls", "http1", "http2", "sse"],
     tools: ["curl", "chromium", "certutil"],
     files: ["tests/conformance/tool_sse_test.ts"],
+  },
+  {
+    ...TOOL_LANE,
+    name: "msgpack",
+    protocols: ["connect", "tls", "http1", "http2", "msgpack"],
+    tools: ["curl", "payloadPeer"],
+    files: ["tests/conformance/tool_msgpack_test.ts"],
   },
   {
     ...TOOL_LANE,

@@ -1,5 +1,5 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { type LaneResult, report, runLane, testCounts } from "../../tasks/matrix.ts";
+import { type LaneResult, report, runLane, shownBy, testCounts } from "../../tasks/matrix.ts";
 import { type Lane, LANES, REQUIRED_PROTOCOLS } from "../lanes.ts";
 import { TOOLS } from "../support/tools.ts";
 
@@ -67,6 +67,20 @@ Deno.test("report writes a row per lane, and the names of what failed or is miss
   assertStringIncludes(summary, "| bad | failed | 3/4 | 2 | 1.2 | a \\| b c |");
   assertEquals(failedLanes, "bad\ngone\n");
   assertEquals(missingProtocols, "tls\ntunnel\n");
+});
+
+Deno.test("shownBy takes an event for its protocol, and a payload for MsgPack and for the codings it came out of", () => {
+  const event = (kind: string, protocol: string, attributes: unknown, stream_key = "h1:1") =>
+    shownBy(JSON.stringify({ kind, protocol, stream_key, attributes }));
+  assertEquals(event("sse_event", "sse", { data: '"format":"msgpack"' }), ["sse"]);
+  assertEquals(event("grpc_headers", "grpc", {}), ["grpc"]);
+  assertEquals(event("grpc_headers", "grpc", {}, "h2:3"), ["grpc", "grpc_http2"]);
+  const payload = (format: string, stages: string[]) =>
+    event("payload_decoded", "http1", { format, stages, value: { stages: ["br"] } });
+  assertEquals(payload("msgpack", ["msgpack"]), ["http1", "msgpack"]);
+  assertEquals(payload("json", ["json"]), ["http1"]);
+  assertEquals(payload("json", ["gzip", "br", "json"]), ["http1", "decoders"]);
+  assertEquals(shownBy('{"kind":"payload_dec'), []);
 });
 
 Deno.test("testCounts reads the last line of deno test, coloured or not, and knows when there is none", () => {
