@@ -1094,7 +1094,9 @@ export class ProxySession implements Session {
     const { serverName, leafName } = this.#handshakes ?? { serverName: target, leafName: target };
     const host = side === "server" ? serverName : leafName;
     const failure = normalizeTlsFailure(fault, side);
-    const { normalizedReason, sourceConfidence } = failure;
+    const { normalizedReason } = failure;
+    // What is found out on another connection may not be what was shown on this one.
+    const sourceConfidence = fault.raw === undefined ? failure.sourceConfidence : "inferred";
     const rawProviderError = fault.raw ?? `${fault.code}: ${fault.detail}`;
     this.#record(
       handshakeFailedEvent({
@@ -1103,14 +1105,15 @@ export class ProxySession implements Session {
         rawProviderError,
         provider: fault.own === true ? "soth-mitm" : "deno-rustls",
         detail: fault.raw === undefined ? undefined : fault.detail,
-        // What is found out on another connection may not be what was shown on this one.
-        sourceConfidence: fault.raw === undefined ? sourceConfidence : "inferred",
+        sourceConfidence,
         host,
         hostFailures: this.effects.countTlsFailure(host, normalizedReason),
       }),
     );
     // A client is known by its hello, and one that was cut short is nobody's.
-    if (side === "client" && this.#handshakes !== null) this.#learn(failure, rawProviderError);
+    if (side === "client" && this.#handshakes !== null) {
+      this.#learn({ normalizedReason, sourceConfidence }, rawProviderError);
+    }
     return { normalizedReason };
   }
 

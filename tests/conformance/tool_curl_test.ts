@@ -332,3 +332,44 @@ Deno.test("log show prints the exchanges of this log for a person to read", asyn
   assertStringIncludes(stdout, "/bytes/200000");
   assertStringIncludes(stdout, "a.blocked.test");
 });
+
+Deno.test("curl that trusts the server's CA alone is learned, let through in TLS, listed, and intercepted again once cleared", async () => {
+  await using other = await ProxyProcess.start("curl-learned", {
+    config: `
+      [tls]
+      upstream_ca_bundle = ${JSON.stringify(`${folder}/root.pem`)}
+      learned_bypass = "on"
+      learned_bypass_failures = 3
+    `,
+  });
+  const pinned = async (...args: string[]) => {
+    const url = `https://localhost:${secure.port}/bytes/5`;
+    const { code } = await curlThrough(other, [...args, "-o", "/dev/null", url], {
+      trust: `${folder}/root.pem`,
+    });
+    // What was learned of it is known once its flow is over.
+    await other.eventsAfter(0);
+    return code;
+  };
+  const learned = async (...args: string[]) => {
+    const { stdout } = await soth("learned", [...args, "--state-dir", `${other.folder.state}/state`]);
+    return stdout;
+  };
+  const refused = 60;
+  assertEquals([await pinned(), await pinned(), await pinned()], [refused, refused, refused]);
+  assertEquals(await pinned(), 0);
+  // The second of two connections resumes the session of the first, and its ClientHello has another JA4.
+  const last = `https://localhost:${secure.port}/last`;
+  assertEquals(await pinned("-o", "/dev/null", last), 0);
+  assertEquals(await pinned("--tls-max", "1.2"), refused, "another client");
+  const listed = await learned("list");
+  for (const part of ["localhost\n", "3 failures", "UnknownCA"]) assertStringIncludes(listed, part);
+  assertEquals(await learned("clear", "--host", "localhost"), "1 learned bypass cleared\n");
+  assertEquals(await pinned(), refused);
+  await other.stop();
+  const outcomes = (await other.events()).filter(({ kind }) => kind === "tls_learning_audit")
+    .map(({ attributes }) => attributes.outcome);
+  assertEquals(outcomes.slice(0, 6), ["counted", "counted", "learned", "bypassed", "bypassed", "bypassed"]);
+  const offered = (await other.events()).filter(({ kind }) => kind === "tls_client_hello");
+  assertEquals(new Set(offered.slice(3, 6).map(({ attributes }) => attributes.ja4)).size, 2);
+});
