@@ -62,6 +62,10 @@ const ENTRY_POINTS = /^(mod\.ts|src\/cli\/soth_mitm\.ts|src\/sim\/main\.ts|tasks
 const WITHOUT_TEST: { readonly [path: string]: string } = {
   "src/cli/run.ts": "tests/cli/run_test.ts, as a process of its own",
   "src/cli/soth_mitm.ts": "the entry point; tests/integration and the tool lanes run it",
+  "src/http2/alt_svc_filter.ts": "tests/http2/relay*_test.ts, through the relay",
+  "src/http2/connection.ts": "tests/http2/relay*_test.ts, through the relay",
+  "src/http2/data_frames.ts": "tests/http2/relay*_test.ts, through the relay",
+  "src/http2/field_blocks.ts": "tests/http2/relay*_test.ts and gated_relay_test.ts, through the relay",
   "src/runtime/accepted_socket.ts": "tests/integration, over real sockets",
   "src/runtime/dialer.ts": "tests/integration, over real sockets",
   "src/runtime/library.ts": "tests/integration/library_test.ts",
