@@ -11,7 +11,7 @@ import { quoteFound } from "../http/quote.ts";
 import { errorCodeName, isBenign } from "./errors.ts";
 import { encodeGoawayAgain } from "./frame_writer.ts";
 import { type GoawayFrame, MAX_STREAM_ID } from "./frames.ts";
-import { readLatin1 } from "./latin1.ts";
+import { readLatin1 } from "../core/latin1.ts";
 import { initiatorOf } from "./stream_state.ts";
 
 interface Farewell {

@@ -13,7 +13,7 @@ import {
   FRAME_TYPES,
   type Priority,
 } from "./frames.ts";
-import { writeLatin1 } from "./latin1.ts";
+import { writeLatin1 } from "../core/latin1.ts";
 import { MIN_MAX_FRAME_SIZE, type Setting } from "./settings.ts";
 
 export function encodeRstStream(streamId: number, errorCode: ErrorCodeName): Uint8Array {

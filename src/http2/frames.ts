@@ -5,7 +5,7 @@
  */
 import type { Side } from "../core/side.ts";
 import { type Http2Error, http2Error } from "./errors.ts";
-import { latin1Bytes } from "./latin1.ts";
+import { latin1Bytes } from "../core/latin1.ts";
 import { checkSetting, MAX_WINDOW_SIZE, type Setting } from "./settings.ts";
 
 export const FRAME_TYPES = {

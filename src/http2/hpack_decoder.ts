@@ -20,7 +20,7 @@ import {
   STATIC_TABLE_LENGTH,
 } from "./hpack_table.ts";
 import { EOS_FOUND, huffmanDecode, huffmanDecodedBytesMax } from "./huffman.ts";
-import { readLatin1 } from "./latin1.ts";
+import { readLatin1 } from "../core/latin1.ts";
 
 export interface HpackLimits {
   /** Names, values and 32 octets a field (RFC 9113 §6.5.2). */

@@ -7,7 +7,7 @@
 import type { Field } from "../http/fields.ts";
 import { STATIC_TABLE } from "./hpack_table.ts";
 import { huffmanEncode, huffmanEncodedBytes } from "./huffman.ts";
-import { writeLatin1 } from "./latin1.ts";
+import { writeLatin1 } from "../core/latin1.ts";
 
 /** What is to be encoded; an `HpackField` is one. */
 export interface FieldToEncode {

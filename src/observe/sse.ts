@@ -2,8 +2,14 @@
  * Server-sent events (WHATWG HTML §9.2.5 and §9.2.6): one event for each that a browser would dispatch, as the
  * line end of its blank line arrives; a CR is one at once, whether a LF follows or not. What the standard throws
  * away at the end of a stream is told as well, as not complete.
+ *
+ * `eventsource-parser` says what lines mean. It is given whole lines within bounds, and octets as characters:
+ * the grammar is ASCII, and so nothing of what is no UTF-8 is lost. An event without data would be dropped with
+ * the id that it sets (which stays, §9.2.6), so each begins with an empty line of data, taken off again.
  */
+import { createParser, type EventSourceMessage } from "eventsource-parser";
 import type { Attributes } from "../core/event.ts";
+import { latin1Bytes, readLatin1 } from "../core/latin1.ts";
 import { payloadAttributes } from "../log/payload.ts";
 import { KeptBytes } from "./kept_bytes.ts";
 import { LineReader } from "./line_reader.ts";
@@ -27,14 +33,20 @@ export const SSE: ObserverDefinition = {
 
 const COLON = 0x3a;
 const SPACE = 0x20;
-const LINE_FEED = Uint8Array.of(0x0a);
 const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf] as const;
-/** `data: `, the longest name of a field whose value is kept, with what parts the two. */
-const LONGEST_FIELD_START = 7;
+/** The longest name of a field whose value is kept, a colon and a space. */
+const LONGEST_FIELD_START = "event: ".length;
+const FIRST_LINE = "data:\n";
 
 class SseObserver implements MessageObserver {
   readonly #lines: LineReader;
-  readonly #data: KeptBytes;
+  readonly #parser = createParser({
+    onEvent: (message) => this.#dispatched = message,
+    onRetry: (milliseconds) => this.#retryMs = Math.min(milliseconds, Number.MAX_SAFE_INTEGER),
+    onComment: () => this.#comments++,
+  });
+  /** What the data of the event under way takes of the budget. */
+  readonly #room: KeptBytes;
   /** How many octets of a byte order mark have come; null once it is decided whether there is one. */
   #markBytes: number | null = 0;
   #index = 0;
@@ -42,11 +54,11 @@ class SseObserver implements MessageObserver {
   #stopped = false;
   /** The last event id: it stays until another one comes. */
   #id = "";
+  #dispatched: EventSourceMessage | null = null;
   // Of the event under way.
+  #begun = false;
   #hasData = false;
   #dataBytes = 0;
-  #type = "";
-  #idSet = false;
   #retryMs: number | null = null;
   #comments = 0;
   #truncated = false;
@@ -55,10 +67,10 @@ class SseObserver implements MessageObserver {
     const { captureBytes } = context.limits;
     this.#lines = new LineReader(
       context,
-      Math.max(captureBytes, SSE_FIELD_BYTES_MAX) + LONGEST_FIELD_START,
+      Math.max(captureBytes, SSE_FIELD_BYTES_MAX + 1) + LONGEST_FIELD_START,
       "any",
     );
-    this.#data = new KeptBytes(context, captureBytes);
+    this.#room = new KeptBytes(context, captureBytes);
   }
 
   content(bytes: Uint8Array): void {
@@ -68,11 +80,8 @@ class SseObserver implements MessageObserver {
   end(): void {
     this.#lines.end(this.#line);
     if (this.#stopped) return;
-    // Also what came without data, and so without an event: nothing else would tell of it.
-    const untold = this.#hasData || this.#type !== "" || this.#idSet || this.#retryMs !== null ||
-      this.#comments > 0;
-    if (untold) this.#emit(false);
-    this.#data.clear();
+    this.#blankLine(false);
+    this.#room.clear();
   }
 
   /** §9.2.6: one leading byte order mark is no content. */
@@ -95,83 +104,76 @@ class SseObserver implements MessageObserver {
   readonly #line = (line: Uint8Array, bytes: number): void => {
     if (this.#stopped) return;
     if (bytes === 0) {
-      this.#blankLine();
+      this.#blankLine(true);
       return;
     }
-    const colon = line.indexOf(COLON);
-    if (colon === 0) {
-      this.#comments++;
-      return;
-    }
-    const nameEnd = colon < 0 ? line.length : colon;
-    const valueStart = colon < 0 ? line.length : line[colon + 1] === SPACE ? colon + 2 : colon + 1;
-    const value = line.subarray(valueStart);
-    const valueBytes = colon < 0 ? 0 : bytes - valueStart;
-    switch (fieldName(line, nameEnd)) {
-      case "data":
-        this.#addData(value, valueBytes);
-        break;
-      case "event":
-        this.#type = this.#text(value, valueBytes);
-        break;
-      case "id":
-        if (value.includes(0)) break;
-        this.#id = this.#text(value, valueBytes);
-        this.#idSet = true;
-        break;
-      case "retry":
-        this.#retryMs = digits(value, valueBytes) ?? this.#retryMs;
-        break;
-      case null:
-        break;
-    }
+    const valueStart = dataStart(line);
+    const kept = valueStart === null ? fieldKept(line) : this.#dataKept(line, bytes, valueStart);
+    if (kept !== null) this.#feed(kept);
   };
 
-  #addData(value: Uint8Array, bytes: number): void {
-    const length = this.#hasData ? this.#dataBytes + 1 + bytes : bytes;
-    if (!this.#data.reserve(length)) {
-      this.#stopped = true;
-      return;
+  #feed(line: Uint8Array): void {
+    if (!this.#begun) {
+      this.#begun = true;
+      this.#parser.feed(FIRST_LINE);
     }
-    if (this.#hasData) this.#data.keep(LINE_FEED);
-    this.#data.keep(value);
-    this.#hasData = true;
-    this.#dataBytes = length;
+    this.#parser.feed(readLatin1(line, 0, line.length) + "\n");
   }
 
-  #text(value: Uint8Array, bytes: number): string {
-    if (bytes <= SSE_FIELD_BYTES_MAX) return replacing.decode(value);
-    this.#truncated = true;
-    return replacing.decode(wholeCharacters(value.subarray(0, SSE_FIELD_BYTES_MAX)));
+  /** What is kept of a line of data: an event may have any number of them, of any length. Null: nothing. */
+  #dataKept(line: Uint8Array, bytes: number, valueStart: number): Uint8Array | null {
+    const before = this.#hasData ? this.#dataBytes + 1 : 0;
+    this.#hasData = true;
+    this.#dataBytes = before + bytes - valueStart;
+    if (!this.#room.reserve(this.#dataBytes)) {
+      this.#stopped = true;
+      return null;
+    }
+    const { captureBytes } = this.context.limits;
+    return before > captureBytes ? null : line.subarray(0, valueStart + captureBytes - before);
   }
 
   /** §9.2.6, "dispatch the event": without data there is none, and what there was of its type is forgotten. */
-  #blankLine(): void {
-    if (this.#hasData) this.#emit(true);
-    this.#type = "";
+  #blankLine(complete: boolean): void {
+    if (!this.#begun) return;
+    this.#begun = false;
+    this.#parser.feed("\n");
+    const { id, event, data } = this.#dispatched!;
+    this.#dispatched = null;
+    if (id !== undefined) this.#id = this.#text(id);
+    // At the end of the stream also what came without data, and so without an event: nothing else would tell of it.
+    const untold = !complete &&
+      (id !== undefined || event !== undefined || this.#retryMs !== null || this.#comments > 0);
+    if (this.#hasData || untold) this.#emit(complete, event, data.slice(1));
   }
 
-  #emit(complete: boolean): void {
+  #text(octets: string): string {
+    if (octets.length <= SSE_FIELD_BYTES_MAX) return replacing.decode(latin1Bytes(octets));
+    this.#truncated = true;
+    return replacing.decode(wholeCharacters(latin1Bytes(octets).subarray(0, SSE_FIELD_BYTES_MAX)));
+  }
+
+  #emit(complete: boolean, event: string | undefined, data: string): void {
     const bytes = this.#dataBytes;
-    const kept = this.#data.view;
+    const kept = latin1Bytes(data).subarray(0, this.context.limits.captureBytes);
     const cut = kept.length < bytes;
     const index = this.#index++;
     const retryMs = this.#retryMs;
+    const type = event === undefined ? "" : this.#text(event);
     const attributes: Attributes = {
       bytes,
       ...(this.#comments > 0 ? { comments: this.#comments } : {}),
       ...(complete ? {} : { complete }),
       ...(this.#hasData ? dataAttributes(cut ? wholeCharacters(kept) : kept) : {}),
-      ...(this.#type === "" ? {} : { event: this.#type }),
+      ...(type === "" ? {} : { event: type }),
       ...(this.#id === "" ? {} : { id: this.#id }),
       index,
       ...(retryMs === null ? {} : { retry_ms: retryMs }),
       ...(cut || this.#truncated ? { truncated: true } : {}),
     };
-    this.#data.reset();
+    this.#room.reset();
     this.#hasData = false;
     this.#dataBytes = 0;
-    this.#idSet = false;
     this.#retryMs = null;
     this.#comments = 0;
     this.#truncated = false;
@@ -191,21 +193,15 @@ function dataAttributes(data: Uint8Array): Attributes {
 /** §9.2.5 decodes with replacement. */
 const replacing = new TextDecoder("utf-8", { ignoreBOM: true });
 
-const FIELD_NAMES = ["data", "event", "id", "retry"] as const;
-
-/** Names are compared as they are: upper case or a space before the colon makes another field. */
-function fieldName(line: Uint8Array, length: number): typeof FIELD_NAMES[number] | null {
-  for (const name of FIELD_NAMES) {
-    if (name.length !== length) continue;
-    let index = 0;
-    while (index < length && line[index] === name.charCodeAt(index)) index++;
-    if (index === length) return name;
-  }
-  return null;
+/** Where the value of a line of data begins; null for every other line. */
+function dataStart(line: Uint8Array): number | null {
+  if (line[0] !== 0x64 || line[1] !== 0x61 || line[2] !== 0x74 || line[3] !== 0x61) return null;
+  if (line.length === 4) return 4;
+  return line[4] !== COLON ? null : line[5] === SPACE ? 6 : 5;
 }
 
-/** ASCII digits as a number, at most the largest that is exact; null where anything else is among them. */
-function digits(value: Uint8Array, bytes: number): number | null {
-  if (bytes === 0 || bytes > value.length || value.some((octet) => octet < 0x30 || octet > 0x39)) return null;
-  return Math.min(Number(replacing.decode(value)), Number.MAX_SAFE_INTEGER);
+/** What is kept of other lines: one octet more than is told, to see that there was more. */
+function fieldKept(line: Uint8Array): Uint8Array {
+  // An id with NUL is none (§9.2.6), wherever in it that is.
+  return line.includes(0) ? line : line.subarray(0, LONGEST_FIELD_START + SSE_FIELD_BYTES_MAX + 1);
 }

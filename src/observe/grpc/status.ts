@@ -1,6 +1,6 @@
 /** How a call ended: status codes and the fields that carry them ("gRPC over HTTP2", Responses). Total. */
 import type { Field } from "../../http/fields.ts";
-import { latin1Bytes, readLatin1 } from "../../http2/latin1.ts";
+import { latin1Bytes, readLatin1 } from "../../core/latin1.ts";
 
 const STATUS_NAMES = [
   "OK",

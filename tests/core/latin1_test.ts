@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { latin1Bytes, readLatin1, writeLatin1 } from "../../src/http2/latin1.ts";
+import { latin1Bytes, readLatin1, writeLatin1 } from "../../src/core/latin1.ts";
 
 Deno.test("readLatin1 gives each octet as the character of its code, also of a view", () => {
   fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), fc.nat(20), fc.nat(20), (bytes, before, after) => {
