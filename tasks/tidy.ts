@@ -44,7 +44,7 @@ const AMBIENT_IN_SIM = new Set(
 /** Packages below `runtime`, by folder. All of them are functions of their arguments as they are used there. */
 const PURE_PACKAGES: { readonly [folder: string]: readonly string[] } = {
   log: ["@std/fmt/colors"],
-  observe: ["msgpackr", "brotli/dec/context.js", "brotli/dec/dictionary.bin.js"],
+  observe: ["eventsource-parser", "msgpackr", "brotli/dec/context.js", "brotli/dec/dictionary.bin.js"],
   // In parts, because the start of the proxy should not wait for the whole of it.
   tls: ["asn1", "hmac", "pem", "pkcs12", "util"].map((part) => `node-forge/lib/${part}.js`),
 };
