@@ -67,6 +67,8 @@ export interface SecureServer {
   readonly profile: TlsProfile;
   /** False only where the user has said so for this host. */
   readonly verify: boolean;
+  /** The override in force, which may have a certificate of its own to show. */
+  readonly overrideId: string | null;
 }
 
 export interface SecureClient {

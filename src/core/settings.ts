@@ -30,6 +30,9 @@ export interface HostOverride {
   readonly forceTunnel: boolean;
   readonly disableH2: boolean;
   readonly skipUpstreamVerify: boolean;
+  /** Paths of PEM files; both or neither. */
+  readonly clientCert?: string;
+  readonly clientKey?: string;
   /** What goes to these hosts is HTTP/3, and passed through. */
   readonly http3: boolean;
   /** Responses lose their Alt-Svc, so that clients stay on TCP. */
@@ -87,6 +90,9 @@ export interface Settings {
     /** `system`, `bundled` or a path to a PEM bundle. */
     readonly upstreamTrust: string;
     readonly upstreamCaBundle: string | null;
+    /** Paths of PEM files; both or neither. */
+    readonly upstreamClientCert: string | null;
+    readonly upstreamClientKey: string | null;
     readonly learnedBypass: LearnedBypassMode;
     readonly learnedBypassFailures: number;
     readonly learnedBypassWindowMs: number;

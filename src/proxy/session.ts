@@ -1072,6 +1072,7 @@ export class ProxySession implements Session {
       alpn: handshakes.offers,
       profile: this.#tlsProfile,
       verify: this.#override?.skipUpstreamVerify !== true,
+      overrideId: this.#override?.id ?? null,
     });
   }
 

@@ -61,7 +61,7 @@ export function dropPermissions(keep: KeptPermissions): PermissionReport {
 
 /** What a running proxy with these settings still needs. */
 export function neededWhileRunning(settings: Settings, configPath: string | null): KeptPermissions {
-  const { tls, events, listen } = settings;
+  const { tls, events, listen, overrides } = settings;
   const paths: string[] = [];
   if (events.rotateBytes > 0) {
     // Segments and their index are made beside the log.
@@ -79,6 +79,8 @@ export function neededWhileRunning(settings: Settings, configPath: string | null
   }
   const named = tls.upstreamTrust === "system" || tls.upstreamTrust === "bundled";
   const trustPath = named ? null : tls.upstreamTrust;
+  const clientFiles = [{ clientCert: tls.upstreamClientCert, clientKey: tls.upstreamClientKey }, ...overrides]
+    .flatMap(({ clientCert = null, clientKey = null }) => [clientCert, clientKey]);
   return {
     ...NOTHING,
     net: true,
@@ -86,7 +88,7 @@ export function neededWhileRunning(settings: Settings, configPath: string | null
     sys: everyInterface,
     read: paths,
     write: paths,
-    done: [configPath, tls.caCertPath, tls.caKeyPath, tls.upstreamCaBundle, trustPath]
+    done: [configPath, tls.caCertPath, tls.caKeyPath, tls.upstreamCaBundle, trustPath, ...clientFiles]
       .filter((path) => path !== null),
   };
 }

@@ -26,6 +26,7 @@ import { ProxySession } from "../proxy/session.ts";
 import { type SessionConfig, sessionConfig } from "../proxy/session_config.ts";
 import { InFlightBudget } from "./budget.ts";
 import { type CertificateAuthority, type Leaf, openCertificateAuthority } from "./ca_store.ts";
+import { ClientIdentities } from "./client_identities.ts";
 import type { Conn } from "./conn.ts";
 import { Deadlines } from "./deadlines.ts";
 import { descriptorLimit } from "./descriptors.ts";
@@ -65,16 +66,17 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   if (compiled.type === "error") throw new StartError("config_invalid", compiled.detail);
   const overrides = compileOverrides(settings.overrides);
   if (overrides.type === "error") throw new StartError("config_invalid", overrides.detail);
-  const [ca, trust] = await Promise.all([
+  const [ca, trust, identities] = await Promise.all([
     openCertificateAuthority(settings),
     ServerTrust.load(settings.tls),
+    ClientIdentities.load(settings),
   ]);
   const policy = options.policy === undefined ? compiled : {
     policy: options.policy,
     decidesRequests: true,
     decidesHellos: false,
   };
-  const proxy = new ProxyWorld(options, ca, trust, policy, overrides.override);
+  const proxy = new ProxyWorld(options, ca, trust, identities, policy, overrides.override);
   await proxy.openLog();
   try {
     await proxy.listen();
@@ -132,6 +134,7 @@ class ProxyWorld implements World {
     private readonly options: ProxyOptions,
     private readonly ca: CertificateAuthority,
     trust: ServerTrust,
+    identities: ClientIdentities,
     private readonly policy: {
       readonly policy: PolicyFunction;
       readonly decidesRequests: boolean;
@@ -159,7 +162,8 @@ class ProxyWorld implements World {
       isSelf: (address, port) => this.#isSelf(address, port),
       onExhausted: () => this.#starve("a dial found no free descriptor"),
     });
-    this.#serverTls = new ServerTls(trust, this.#dialer, settings.tls.upstreamSniMode !== "disabled");
+    const sendSni = settings.tls.upstreamSniMode !== "disabled";
+    this.#serverTls = new ServerTls(trust, this.#dialer, sendSni, identities);
     const { promise, resolve } = Promise.withResolvers<ProxyEnd>();
     this.ended = promise;
     this.#resolveEnded = resolve;

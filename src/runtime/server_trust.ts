@@ -13,6 +13,7 @@
 import { X509Certificate } from "node:crypto";
 import tls from "node:tls";
 import type { Settings, TlsProfile } from "../core/settings.ts";
+import type { ClientIdentity } from "./client_identities.ts";
 import { loadTrustRoots, type TrustRoot } from "./trust_roots.ts";
 
 type TrustSettings = Pick<Settings["tls"], "upstreamTrust" | "upstreamCaBundle" | "profile">;
@@ -41,7 +42,8 @@ const CHAIN_LENGTH_MAX = 16;
 export class ServerTrust {
   readonly #roots: readonly TrustRoot[];
   readonly #bySubject = new Map<string, number[]>();
-  readonly #full = new Map<Versions, ServerContext>();
+  /** By version and client certificate. */
+  readonly #full = new Map<string, ServerContext>();
   /** By the numbers of their roots: most hosts share a few of them. */
   readonly #narrow = new Map<string, ServerContext>();
   readonly #hosts = new Map<string, HostAnchors>();
@@ -68,22 +70,24 @@ export class ServerTrust {
     return new ServerTrust(roots, settings.profile, notices);
   }
 
-  contextFor(host: string, profile = this.profile): ServerContext {
+  /** `identity`: what is shown to servers that ask for a certificate. */
+  contextFor(host: string, profile = this.profile, identity: ClientIdentity | null = null): ServerContext {
     const known = this.#hosts.get(host);
-    if (known === undefined) return this.wholeContext(profile);
+    if (known === undefined) return this.wholeContext(profile, identity);
     this.#hosts.delete(host);
     this.#hosts.set(host, known);
-    const narrow = known.narrow ? this.#narrowContext(known.roots, versionsOf(profile)) : null;
-    return narrow ?? this.wholeContext(profile);
+    const narrow = known.narrow ? this.#narrowContext(known.roots, versionsOf(profile), identity) : null;
+    return narrow ?? this.wholeContext(profile, identity);
   }
 
   /** With all the roots there are. */
-  wholeContext(profile = this.profile): ServerContext {
+  wholeContext(profile = this.profile, identity: ClientIdentity | null = null): ServerContext {
     const versions = versionsOf(profile);
-    let whole = this.#full.get(versions);
+    const key = contextKey(versions, identity);
+    let whole = this.#full.get(key);
     if (whole === undefined) {
-      whole = { context: contextWith(this.#roots, versions), narrow: false };
-      this.#full.set(versions, whole);
+      whole = { context: contextWith(this.#roots, versions, identity), narrow: false };
+      this.#full.set(key, whole);
     }
     return whole;
   }
@@ -147,14 +151,18 @@ export class ServerTrust {
     return anchors;
   }
 
-  #narrowContext(roots: ReadonlySet<number>, versions: Versions): ServerContext | null {
+  #narrowContext(
+    roots: ReadonlySet<number>,
+    versions: Versions,
+    identity: ClientIdentity | null,
+  ): ServerContext | null {
     if (roots.size === 0 || roots.size > FEW_ROOTS) return null;
     const numbers = [...roots].sort((a, b) => a - b);
-    const key = `${versions} ${numbers.join(" ")}`;
+    const key = `${numbers.join(" ")} ${contextKey(versions, identity)}`;
     let known = this.#narrow.get(key);
     if (known === undefined) {
       const few = numbers.map((number) => this.#roots[number]!);
-      known = { context: contextWith(few, versions), narrow: true };
+      known = { context: contextWith(few, versions, identity), narrow: true };
       // Servers choose what their chains name; hosts keep the contexts they have.
       if (this.#narrow.size >= REMEMBERED_MAX) this.#narrow.clear();
       this.#narrow.set(key, known);
@@ -170,8 +178,21 @@ export function versionsOf(profile: TlsProfile): Versions {
   return profile === "strict" ? "TLSv1.3" : "TLSv1.2";
 }
 
-function contextWith(roots: readonly TrustRoot[], minVersion: Versions): tls.SecureContext {
-  return tls.createSecureContext({ minVersion, maxVersion: "TLSv1.3", ca: roots.map(({ pem }) => pem) });
+function contextKey(versions: Versions, identity: ClientIdentity | null): string {
+  return identity === null ? versions : `${versions} as ${identity.id}`;
+}
+
+function contextWith(
+  roots: readonly TrustRoot[],
+  minVersion: Versions,
+  identity: ClientIdentity | null,
+): tls.SecureContext {
+  return tls.createSecureContext({
+    minVersion,
+    maxVersion: "TLSv1.3",
+    ca: roots.map(({ pem }) => pem),
+    ...(identity === null ? {} : { cert: identity.certPem, key: identity.keyPem }),
+  });
 }
 
 /** Drops the entry not used for longest. */

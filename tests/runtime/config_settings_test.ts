@@ -127,6 +127,9 @@ const CASES: Readonly<Record<SettingKey, Cases>> = {
       "a",
       [1],
       [{}],
+      [{ id: "a", hosts: ["*"], client_cert: "a.pem" }],
+      [{ id: "a", hosts: ["*"], client_cert: "a.pem", client_key: "" }],
+      [{ id: "a", hosts: ["*"], force_tunnel: true, client_cert: "a.pem", client_key: "a.key" }],
       [{ id: "a", hosts: ["*"] }],
       [{ id: "a", hosts: ["*"], force_tunnel: false }],
       [{ id: "a", disable_h2: true }],
@@ -263,6 +266,8 @@ const CASES: Readonly<Record<SettingKey, Cases>> = {
   "http.http2_max_window_updates": count(1, 1_000_000_000),
   "tls.ca_cert_path": { ...PATHS, beside: { "tls.ca_key_path": "key" } },
   "tls.ca_key_path": { ...PATHS, beside: { "tls.ca_cert_path": "cert" } },
+  "tls.upstream_client_cert": { ...PATHS, beside: { "tls.upstream_client_key": "key" } },
+  "tls.upstream_client_key": { ...PATHS, beside: { "tls.upstream_client_cert": "cert" } },
   "tls.ca_common_name": text(64),
   "tls.ca_organization": text(64),
   "tls.ca_rotate_after": {

@@ -89,7 +89,7 @@ Deno.test("the server's side asks for host and protocols, and fails by alert, ru
   const good = setup();
   secureServerSide(
     good.raw,
-    { host: "a.test", port: 443, alpn: ["http/1.1"], profile: "default", verify: true },
+    { host: "a.test", port: 443, alpn: ["http/1.1"], profile: "default", verify: true, overrideId: null },
     good.callbacks,
     good.world,
   );
@@ -109,7 +109,7 @@ Deno.test("the server's side asks for host and protocols, and fails by alert, ru
     const { clock, raw, peer, ended, callbacks, world } = setup();
     secureServerSide(
       raw,
-      { host: "a.test", port: 443, alpn: [], profile: "default", verify: true },
+      { host: "a.test", port: 443, alpn: [], profile: "default", verify: true, overrideId: null },
       callbacks,
       world,
     );
@@ -124,7 +124,7 @@ Deno.test("a cancelled handshake closes its connection and calls nobody", async 
   const { clock, raw, peer, ended, callbacks, world } = setup();
   const cancel = secureServerSide(
     raw,
-    { host: "a.test", port: 443, alpn: [], profile: "default", verify: true },
+    { host: "a.test", port: 443, alpn: [], profile: "default", verify: true, overrideId: null },
     callbacks,
     world,
   );

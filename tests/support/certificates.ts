@@ -24,6 +24,8 @@ export interface CertificateOptions {
   readonly notBefore?: Date;
   readonly notAfter?: Date;
   readonly isAuthority?: boolean;
+  /** For a client, not for a server. */
+  readonly clientAuth?: boolean;
 }
 
 export interface Certificate {
@@ -139,7 +141,8 @@ function extensions(
   if (issuer.key !== key) {
     list.push(extension("2.5.29.35", false, sequence(element(0x80, [keyIdOf(issuer.key)]))));
   }
-  if (!isAuthority) list.push(extension("2.5.29.37", false, sequence(objectId("1.3.6.1.5.5.7.3.1"))));
+  const usage = options.clientAuth ? "1.3.6.1.5.5.7.3.2" : "1.3.6.1.5.5.7.3.1";
+  if (!isAuthority) list.push(extension("2.5.29.37", false, sequence(objectId(usage))));
   if (names.length > 0) {
     list.push(extension("2.5.29.17", false, sequence(...names.map(generalName))));
   }

@@ -33,7 +33,7 @@ export function missingGrants(settings: Settings): MissingGrant[] {
 }
 
 /** Everything in the file system that a proxy with these settings touches. */
-function pathsOf({ listen, stateDir, tls, events }: Settings): Need[] {
+function pathsOf({ listen, stateDir, tls, events, overrides }: Settings): Need[] {
   const needs: Need[] = [];
   const need = (key: SettingKey, path: string | null, write: boolean) => {
     if (path !== null) needs.push({ key, path, write });
@@ -45,6 +45,12 @@ function pathsOf({ listen, stateDir, tls, events }: Settings): Need[] {
     need("tls.upstream_trust", tls.upstreamTrust, false);
   }
   need("tls.upstream_ca_bundle", tls.upstreamCaBundle, false);
+  need("tls.upstream_client_cert", tls.upstreamClientCert, false);
+  need("tls.upstream_client_key", tls.upstreamClientKey, false);
+  for (const { clientCert = null, clientKey = null } of overrides) {
+    need("overrides", clientCert, false);
+    need("overrides", clientKey, false);
+  }
   for (const sink of events.sinks) {
     if (sink === "-") continue;
     // Segments and the index of a rotated log lie beside it.

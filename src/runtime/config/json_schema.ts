@@ -116,6 +116,8 @@ function overrideSchema(): JsonSchema {
       skip_upstream_verify: action,
       strip_alt_svc: action,
       profile: { enum: [...TLS_PROFILES] },
+      client_cert: { type: "string", minLength: 1 },
+      client_key: { type: "string", minLength: 1 },
     }),
     required: ["id", "hosts"],
   };

@@ -97,6 +97,12 @@ function contradictions(settings: Settings, origins: ReadonlyMap<SettingKey, Ori
   if (tls.caKeyPath !== null && tls.caCertPath === null) {
     report("tls.ca_key_path", "found without tls.ca_cert_path; allowed: both or neither");
   }
+  if ((tls.upstreamClientCert === null) !== (tls.upstreamClientKey === null)) {
+    const [given, missing] = tls.upstreamClientCert !== null
+      ? ["tls.upstream_client_cert", "tls.upstream_client_key"] as const
+      : ["tls.upstream_client_key", "tls.upstream_client_cert"] as const;
+    report(given, `found without ${missing}; allowed: both or neither`);
+  }
   if (tls.profile === "strict" && tls.upstreamSniMode === "disabled") {
     report(
       "tls.upstream_sni_mode",

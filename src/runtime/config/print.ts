@@ -54,6 +54,7 @@ function writeValue(descriptor: Descriptor, value: SettingValue): string | null 
 
 function writeOverride(override: HostOverride): string {
   const { id, hosts, forceTunnel, http3, disableH2, skipUpstreamVerify, stripAltSvc, profile } = override;
+  const { clientCert, clientKey } = override;
   const written = [`id = ${quoteToml(id)}`, `hosts = ${writeList(hosts.map(quoteToml))}`];
   if (forceTunnel) written.push("force_tunnel = true");
   if (http3) written.push("http3 = true");
@@ -61,6 +62,8 @@ function writeOverride(override: HostOverride): string {
   if (skipUpstreamVerify) written.push("skip_upstream_verify = true");
   if (stripAltSvc) written.push("strip_alt_svc = true");
   if (profile !== null) written.push(`profile = ${quoteToml(profile)}`);
+  if (clientCert !== undefined) written.push(`client_cert = ${quoteToml(clientCert)}`);
+  if (clientKey !== undefined) written.push(`client_key = ${quoteToml(clientKey)}`);
   return `{ ${written.join(", ")} }`;
 }
 

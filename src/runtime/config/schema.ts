@@ -328,6 +328,16 @@ export const DESCRIPTORS = [
     why: "A PEM bundle of roots added to upstream_trust.",
   },
   {
+    key: "tls.upstream_client_cert",
+    type: "optional_path",
+    why: "A certificate in PEM, with its chain, for servers that ask for one; with upstream_client_key.",
+  },
+  {
+    key: "tls.upstream_client_key",
+    type: "optional_path",
+    why: "The key of upstream_client_cert, readable by its owner alone.",
+  },
+  {
     key: "tls.learned_bypass",
     type: "choice",
     choices: ["off", "suggest", "on"],

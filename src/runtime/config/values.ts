@@ -378,7 +378,7 @@ const OVERRIDE_SWITCHES = [
   "skip_upstream_verify",
   "strip_alt_svc",
 ] as const;
-const OVERRIDE_KEYS = ["id", "hosts", ...OVERRIDE_SWITCHES, "profile"] as const;
+const OVERRIDE_KEYS = ["id", "hosts", ...OVERRIDE_SWITCHES, "profile", "client_cert", "client_key"] as const;
 
 function readOverride(key: string, table: ConfigTable, context: ValueContext): HostOverride | undefined {
   let faults = 0;
@@ -399,7 +399,22 @@ function readOverride(key: string, table: ConfigTable, context: ValueContext): H
     refuse("profile", wanted, TLS_PROFILES.map((known) => JSON.stringify(known)).join(", "));
   }
   if (faults > 0 || named === undefined) return undefined;
-  const others = disableH2 || skipUpstreamVerify || stripAltSvc || profile !== null;
+  const [clientCert, clientKey] = (["client_cert", "client_key"] as const).map((name) => {
+    const node = table.entries.get(name);
+    const path = node === undefined ? undefined : readPath(node, context);
+    if (node !== undefined && path === undefined) refuse(name, node, "the path of a file");
+    return path;
+  });
+  if (faults > 0) return undefined;
+  if ((clientCert === undefined) !== (clientKey === undefined)) {
+    return context.report(
+      table.line,
+      key,
+      "found one of client_cert and client_key alone; allowed: both or neither",
+    );
+  }
+  const others = disableH2 || skipUpstreamVerify || stripAltSvc || profile !== null ||
+    clientCert !== undefined;
   if (!forceTunnel && !http3 && !others) {
     return context.report(
       table.line,
@@ -421,6 +436,7 @@ function readOverride(key: string, table: ConfigTable, context: ValueContext): H
     disableH2: disableH2 === true,
     skipUpstreamVerify: skipUpstreamVerify === true,
     stripAltSvc: stripAltSvc === true,
+    ...(clientCert === undefined || clientKey === undefined ? {} : { clientCert, clientKey }),
     profile,
   };
 }
