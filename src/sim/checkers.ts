@@ -5,6 +5,8 @@
 import { LogVerifier } from "../log/verify.ts";
 import { ProxySession } from "../proxy/session.ts";
 import { dataOf, http2_conserved, http2_observed } from "./http2_checkers.ts";
+import { join, textOf } from "./bytes.ts";
+import { GRANTED_BYTES, readCapsules, readClientDatagrams } from "./datagram_workloads.ts";
 import { passedBytes } from "./passed.ts";
 import type { SimFlow, SimWorld } from "./world.ts";
 
@@ -19,6 +21,7 @@ export const CHECKERS = {
   right_answers,
   bodies_observed,
   messages_observed,
+  datagrams_conserved,
   http2_conserved,
   http2_observed,
   policy_kept,
@@ -128,6 +131,39 @@ function right_answers(world: SimWorld, report: (detail: string) => void): void 
     const reason = reasonOf(flow);
     if (!(plan.reasons as readonly unknown[]).includes(reason)) {
       report(`flow ${id} (${plan.name}): ended as ${reason}, expected ${plan.reasons.join(" or ")}`);
+    }
+  }
+}
+
+/** Every datagram that came is passed on once, whole and in its order, or counted as dropped. */
+function datagrams_conserved(world: SimWorld, report: (detail: string) => void): void {
+  for (const { id, plan, client, datagrams: [server], events } of world.flows) {
+    const closed = events.find(({ kind }) => kind === "stream_closed")?.attributes;
+    if (plan.datagrams !== true || server === undefined || closed === undefined) continue;
+    const count = (name: string) => closed[name] as number | undefined;
+    if (count("datagrams_from_client") === undefined) continue;
+    const toServer = count("datagrams_from_client")! - count("datagrams_dropped_from_client")!;
+    if (toServer !== server.sent.length) {
+      report(`flow ${id}: the server was sent ${server.sent.length} datagrams, the log says ${toServer}`);
+    }
+    if (count("datagrams_from_server")! > server.received) {
+      report(`flow ${id}: the log has ${count("datagrams_from_server")} datagrams of ${server.received}`);
+    }
+    const written = join(...client.raw.writtenParts).subarray(GRANTED_BYTES);
+    const { datagrams, rest } = readCapsules(written);
+    const toClient = count("datagrams_from_server")! - count("datagrams_dropped_from_server")!;
+    if (datagrams.length !== toClient || rest > 0) {
+      report(
+        `flow ${id}: the client was sent ${datagrams.length} capsules and ${rest} octets, the log says ${toClient}`,
+      );
+    }
+    const said = readClientDatagrams(client.raw.receivedParts);
+    let at = 0;
+    for (const sent of server.sent) {
+      while (at < said.length && textOf(said[at]!) !== textOf(sent)) at++;
+      if (at++ < said.length) continue;
+      report(`flow ${id}: a datagram to the server is none of the client's, or out of order`);
+      break;
     }
   }
 }

@@ -33,6 +33,8 @@ export interface FlowPlan {
   readonly exchanges: readonly ExchangePlan[];
   /** What the messages of the WebSocket hold that the flow becomes. */
   readonly webSocket?: WebSocketPlan;
+  /** Its servers take datagrams and send them back. */
+  readonly datagrams?: true;
   /** What is on the streams of an HTTP/2 connection; null for none that is played to its end. */
   readonly http2?: Http2Plan | null;
 }

@@ -13,6 +13,7 @@ import {
   tunnel,
   tunnelSaidAtOnce,
 } from "./connect_workloads.ts";
+import { connectUdp } from "./datagram_workloads.ts";
 import type { FlowPlan, Planner } from "./flow_plan.ts";
 import { http2Broken, http2FlawedStreams, http2Silence, http2Streams } from "./http2_workloads.ts";
 import {
@@ -51,6 +52,7 @@ export const WORKLOADS = {
   tunnel_said_at_once: tunnelSaidAtOnce,
   refused_connect: refusedConnect,
   bad_connect: badConnect,
+  connect_udp: connectUdp,
   only_http2: onlyHttp2,
   learned_bypass: learnedBypass,
   other_name: otherName,

@@ -29,6 +29,7 @@ import { Deadlines } from "../runtime/deadlines.ts";
 import { type ConnCallbacks, FlowDriver, type SecureCallbacks, type World } from "../runtime/flow_driver.ts";
 import { SimClock, SimTimer } from "./clock.ts";
 import { watched } from "./contract.ts";
+import { SimDatagrams } from "./datagrams.ts";
 import type { FlowPlan } from "./flow_plan.ts";
 import { CALM, Link, type LinkEnd, type Tap } from "./link.ts";
 import { type Fault, linkConditions, type SimOptions, SIP_BYTES } from "./options.ts";
@@ -74,6 +75,7 @@ export class SimFlow {
   readonly events: FlowEvent[] = [];
   readonly dialled: string[] = [];
   readonly servers: SimConn[] = [];
+  readonly datagrams: SimDatagrams[] = [];
   /** Null while the client's script runs; `done` when it came to its end as planned. */
   outcome: "done" | Deviation | null = null;
   /** What servers got that no client has said. */
@@ -223,6 +225,7 @@ export class SimWorld implements World {
   get openConns(): number {
     let count = 0;
     for (const { conn } of this.#byEnd.values()) if (!conn.end.isClosed) count++;
+    for (const { datagrams } of this.flows) for (const { isClosed } of datagrams) if (!isClosed) count++;
     return count;
   }
 
@@ -287,8 +290,26 @@ export class SimWorld implements World {
   }
 
   dialDatagrams(target: Authority, callbacks: ConnCallbacks): () => void {
-    this.breaches.push(`${formatAuthority(target)} was dialled for datagrams, which no client asked for`);
-    return this.clock.after(0, () => callbacks.failed({ kind: "other", code: "NONE", detail: "" }));
+    const authority = formatAuthority(target);
+    const flow = this.#servers.get(authority);
+    const dial = flow?.plan.datagrams === true ? flow.plan.servers.get(authority)?.dial : undefined;
+    if (flow === undefined || dial === undefined) {
+      this.breaches.push(`${authority} was dialled for datagrams, which no client asked for`);
+      return this.clock.after(0, () => callbacks.failed({ kind: "other", code: "NONE", detail: "" }));
+    }
+    flow.dialled.push(authority);
+    if (dial === "never") return () => {};
+    return this.clock.after(1, () => {
+      if (dial !== "accepts") {
+        const kind = dial === "too_late" ? "timeout" : dial;
+        callbacks.failed({ kind, code: dial.toUpperCase(), detail: `simulated: ${dial}` });
+        return;
+      }
+      const isHarsh = () => !this.#calm && flow.faults.size > 0;
+      const datagrams = new SimDatagrams(this.clock, flow.random.fork(), isHarsh);
+      flow.datagrams.push(datagrams);
+      callbacks.opened(datagrams);
+    });
   }
 
   secureServer(

@@ -78,6 +78,19 @@ export const CANARIES: { readonly [habit: string]: Canary } = {
       }
     },
   })),
+  "sends a datagram twice": spoiling("datagrams_conserved", (effects) => {
+    let isUdp = false;
+    return {
+      openDatagrams: (target) => {
+        isUdp = true;
+        effects.openDatagrams(target);
+      },
+      send: (side, data) => {
+        effects.send(side, data);
+        if (isUdp && side === "server") effects.send(side, data);
+      },
+    };
+  }),
   "loses the last frame that the client sends": spoiling("http2_conserved", (effects) => ({
     send: (side, data) => {
       if (side === "client" || !endsInGoaway(data)) effects.send(side, data);
