@@ -163,6 +163,15 @@ export const LANES: readonly Lane[] = [
   },
   {
     ...TOOL_LANE,
+    name: "tls_profiles",
+    protocols: ["connect", "tls", "http1"],
+    tools: ["openssl"],
+    files: ["tests/conformance/tool_tls_profiles_test.ts"],
+    quick: false,
+    timeoutMs: 300_000,
+  },
+  {
+    ...TOOL_LANE,
     name: "http2",
     protocols: ["connect", "tls", "http2"],
     tools: ["curl", "http2Peer"],

@@ -299,7 +299,7 @@ export const DESCRIPTORS = [
     type: "choice",
     choices: TLS_PROFILES,
     default: "default",
-    why: "Strict speaks TLS 1.3 only; compat also speaks what old peers need.",
+    why: "Strict speaks TLS 1.3 only, default and compat 1.2 as well; the runtime has nothing older.",
   },
   {
     key: "tls.upstream_sni_mode",
