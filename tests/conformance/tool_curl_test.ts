@@ -203,6 +203,7 @@ Deno.test("curl over https sees the events of an intercepted flow in their order
     "request_headers",
     "response_headers",
     "response_body_chunk",
+    "payload_decoded",
     "exchange_completed",
     "stream_closed",
   ]);
@@ -290,7 +291,12 @@ Deno.test("curl sees the origin's own certificate through a tunnel, and the log 
       kind === "stream_closed" && protocol === "tunnel" && server_port === tunnelled.port &&
       Number(attributes.bytes_from_server) > 2000,
   );
-  assertEquals(kindsOf(events), ["connect_received", "connect_decision", "stream_closed"]);
+  assertEquals(kindsOf(events), [
+    "connect_received",
+    "connect_decision",
+    "tls_client_hello",
+    "stream_closed",
+  ]);
 });
 
 Deno.test("curl that does not trust the CA fails, and the log says on which side and why", async () => {
