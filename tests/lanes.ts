@@ -41,6 +41,7 @@ export const REQUIRED_PROTOCOLS: readonly LaneProtocol[] = [
   "websocket",
   "sse",
   "msgpack",
+  "decoders",
   "grpc_http2",
 ];
 
@@ -227,6 +228,14 @@ export const LANES: readonly Lane[] = [
     protocols: ["connect", "tls", "http1", "http2", "msgpack"],
     tools: ["curl", "payloadPeer"],
     files: ["tests/conformance/tool_msgpack_test.ts"],
+  },
+  {
+    ...TOOL_LANE,
+    name: "decoders",
+    protocols: ["connect", "tls", "http1", "http2", "websocket", "sse", "decoders"],
+    tools: ["curl", "nginx", "payloadPeer"],
+    files: ["tests/conformance/tool_decoders_test.ts"],
+    timeoutMs: 240_000,
   },
   {
     ...TOOL_LANE,

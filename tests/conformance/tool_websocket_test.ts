@@ -3,22 +3,24 @@
  * sent comes back whole, and the log tells the messages that were sent.
  */
 import { assert, assertEquals } from "@std/assert";
-import { createServer } from "node:https";
-import type { AddressInfo, Socket } from "node:net";
-import * as net from "node:net";
-import * as tls from "node:tls";
 import { encodeFrame } from "../observe/websocket/frames.ts";
 import { makeAuthority } from "../support/certificates.ts";
 import { patternBytes, sha256Hex } from "../support/origin.ts";
 import { type LogEvent, ProxyProcess } from "../support/proxy_process.ts";
-import { type PerMessageDeflateOptions, WebSocket, WebSocketServer } from "../support/ws.ts";
+import type { PerMessageDeflateOptions } from "../support/ws.ts";
+import {
+  connectThrough,
+  type EchoServer,
+  openThrough,
+  startEcho as startEchoServer,
+} from "../support/ws_peers.ts";
 
 const MIB = 1024 * 1024;
 const authority = makeAuthority();
 
 let proxy: ProxyProcess;
 let folder: string;
-const servers: { close(): Promise<void> }[] = [];
+const servers: EchoServer[] = [];
 
 Deno.test.beforeAll(async () => {
   folder = await Deno.makeTempDir();
@@ -43,84 +45,15 @@ Deno.test.afterAll(async () => {
   }
 });
 
-/** Sends each message back as it came; compressed where that was agreed on. */
 async function startEcho(perMessageDeflate: boolean | PerMessageDeflateOptions): Promise<number> {
-  const certificate = authority.issue({ names: ["localhost"] });
-  const server = createServer({ cert: certificate.certPem, key: certificate.keyPem });
-  const sockets = new WebSocketServer({ server, perMessageDeflate, maxPayload: 100 * MIB });
-  sockets.on("connection", (socket) => {
-    socket.on("message", (data, binary) => socket.send(data, { binary, compress: true }));
-    // What breaks the rules it closes for; the error is told here, too.
-    socket.on("error", () => {});
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", () => resolve()));
-  servers.push({
-    close: () => {
-      sockets.close();
-      return new Promise<void>((resolve) => server.close(() => resolve()));
-    },
-  });
-  return (server.address() as AddressInfo).port;
+  const server = await startEchoServer(authority.issue({ names: ["localhost"] }), perMessageDeflate);
+  servers.push(server);
+  return server.port;
 }
 
-/** TLS to a server through the proxy. */
-async function connect(port: number): Promise<tls.TLSSocket> {
-  const socket: Socket = net.connect({ host: proxy.host, port: proxy.port, noDelay: true });
-  await new Promise<void>((resolve, reject) => {
-    socket.once("error", reject);
-    socket.once("data", () => resolve());
-    socket.write(`CONNECT localhost:${port} HTTP/1.1\r\nHost: localhost:${port}\r\n\r\n`);
-  });
-  const ca = await Deno.readTextFile(proxy.caPath);
-  const secure = tls.connect({ socket, ca, servername: "localhost", ALPNProtocols: ["http/1.1"] });
-  await new Promise<void>((resolve, reject) => {
-    secure.once("secureConnect", () => resolve());
-    secure.once("error", reject);
-  });
-  return secure;
-}
-
-interface Peer {
-  readonly socket: WebSocket;
-  /** The next message, as text or octets. */
-  message(): Promise<string | Uint8Array>;
-  close(): Promise<void>;
-}
-
-async function open(
-  port: number,
-  path: string,
-  perMessageDeflate: boolean | PerMessageDeflateOptions,
-): Promise<Peer> {
-  const connection = await connect(port);
-  const socket = new WebSocket(`wss://localhost:${port}${path}`, {
-    createConnection: () => connection,
-    perMessageDeflate,
-    maxPayload: 100 * MIB,
-  });
-  const received: (string | Uint8Array)[] = [];
-  let wake = () => {};
-  socket.on("message", (data, binary) => {
-    received.push(binary ? data : data.toString());
-    wake();
-  });
-  await new Promise<void>((resolve, reject) => {
-    socket.on("open", () => resolve());
-    socket.on("error", reject);
-  });
-  const closed = new Promise<void>((resolve) => socket.on("close", () => resolve()));
-  return {
-    socket,
-    async message() {
-      while (received.length === 0) await new Promise<void>((resolve) => wake = resolve);
-      return received.shift()!;
-    },
-    close() {
-      socket.close(1000, "done");
-      return closed;
-    },
-  };
-}
+const connect = (port: number) => connectThrough(proxy, port);
+const open = (port: number, path: string, perMessageDeflate: boolean | PerMessageDeflateOptions) =>
+  openThrough(proxy, port, path, perMessageDeflate);
 
 const flowOf = (path: string) =>
   proxy.flow(

@@ -12,9 +12,6 @@ package main
 
 import (
 	"bytes"
-	"compress/flate"
-	"compress/gzip"
-	"compress/zlib"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,6 +27,9 @@ import (
 	"time"
 
 	"github.com/andybalholm/brotli"
+	"github.com/klauspost/compress/flate"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -87,7 +87,8 @@ func codingsOf(request *http.Request) []string {
 
 // What the codings are called on the wire: both kinds of deflate go by one name.
 func declare(writer http.ResponseWriter, request *http.Request, codings []string) {
-	writer.Header().Set("Content-Type", request.FormValue("type"))
+	// Not FormValue: that reads contents which are forms.
+	writer.Header().Set("Content-Type", request.URL.Query().Get("type"))
 	if len(codings) > 0 {
 		writer.Header().Set("Content-Encoding", strings.ReplaceAll(strings.Join(codings, ", "), "deflate-raw", "deflate"))
 	}
@@ -104,7 +105,6 @@ func coded(writer http.ResponseWriter, request *http.Request) {
 	if !flushes {
 		size = max(len(content), 1)
 	}
-	writer.Header().Set("Content-Type", request.URL.Query().Get("type"))
 	declare(writer, request, codings)
 	encoders, err := openChain(codings, writer)
 	if err != nil {
@@ -179,7 +179,8 @@ func bomb(codings []string, request *http.Request) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return body.Bytes(), encoders.each(encoder.Close)
+	err = encoders.each(encoder.Close)
+	return body.Bytes(), err
 }
 
 func packed(writer http.ResponseWriter, request *http.Request) {
