@@ -19,6 +19,7 @@ import { Budget, failureReason } from "./budget.ts";
 import { codingsHeldBytes, ContentDecoder, RatioAllowance, readCodings } from "./content_coding.ts";
 import type { OpenDigest } from "./digest.ts";
 import type { InflaterFactory } from "./inflate.ts";
+import { type BytesBudget, KeptBytes } from "./kept_bytes.ts";
 import type {
   MessageObserver,
   ObserveLimits,
@@ -60,6 +61,7 @@ export interface FlowObservationOptions {
 /** `content_coding` as `observer_stopped` names it; the others are the observers' own names. */
 const DECODER_NAME = "content_coding";
 const NOTHING = new Uint8Array(0);
+const PAID_FOR: BytesBudget = { hold: () => true, release: () => {} };
 
 export class FlowObservation implements Observation {
   readonly #options: FlowObservationOptions;
@@ -129,8 +131,8 @@ class ObservedMessage implements MessageObservation, ObserverContext {
   #decoderHeld = 0;
   /** Content was decoded; where nothing could be, the content as it came is recorded instead. */
   #decoded: Decoded | null = null;
-  /** What has come in without anything being decoded yet. */
-  #undecoded: Uint8Array[] = [];
+  /** What has come in without anything being decoded yet; `codingsHeldBytes` has room for it. */
+  readonly #undecoded = new KeptBytes(PAID_FOR, Infinity);
   #observer: MessageObserver | null = null;
   #observerName = "";
   #held = 0;
@@ -187,11 +189,11 @@ class ObservedMessage implements MessageObservation, ObserverContext {
       return;
     }
     decoder.push(content, (decoded) => {
-      if (this.#undecoded.length > 0) this.#undecoded = [];
+      this.#undecoded.clear();
       deliver(decoded);
     });
     if (decoder.error !== null) this.#decodingFailed(decoder, content, deliver);
-    else if (decoder.decodedBytes === 0) this.#undecoded.push(content.slice());
+    else if (decoder.decodedBytes === 0) this.#undecoded.keep(content);
   }
 
   observe(decoded: Uint8Array): void {
@@ -214,7 +216,7 @@ class ObservedMessage implements MessageObservation, ObserverContext {
       this.#recordUndecoded(NOTHING, deliver);
     } else {
       this.#decoded = { bytes: decoder.decodedBytes, partial: cut };
-      this.#undecoded = [];
+      this.#undecoded.clear();
       this.#closeDecoder();
     }
   }
@@ -264,9 +266,9 @@ class ObservedMessage implements MessageObservation, ObserverContext {
     this.#codings = [];
     this.#closeDecoder();
     this.#detach();
-    const parts = this.#undecoded;
-    this.#undecoded = [];
-    for (const part of parts) deliver(part);
+    const undecoded = this.#undecoded.view;
+    this.#undecoded.clear();
+    if (undecoded.length > 0) deliver(undecoded);
     if (content.length > 0) deliver(content);
   }
 

@@ -5,6 +5,7 @@ import { FlowObservation } from "../../src/observe/flow_observation.ts";
 import type { MessageObserver, ObserverContext, ObserverDefinition } from "../../src/observe/observer.ts";
 import { NDJSON } from "../../src/observe/ndjson.ts";
 import { INFLATERS } from "../../src/runtime/inflate.ts";
+import { cutInto } from "../support/golden.ts";
 import { NO_TIMER, observe, OBSERVE_CONFIG, type ObservedMessageOptions } from "./observed.ts";
 
 const encoder = new TextEncoder();
@@ -24,6 +25,34 @@ const kinds = (reads: readonly Uint8Array[], options: ObservedMessageOptions) =>
   );
 
 const HEADS = ["request_headers", "response_headers"];
+
+Deno.test("FlowObservation keeps content of which nothing came out yet in one piece, not one for each read", () => {
+  const content = new Uint8Array(10_000).fill(0x61);
+  // A member of gzip whose file name does not end.
+  content.set([0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 3]);
+  const observation = new FlowObservation({
+    config: OBSERVE_CONFIG,
+    record: () => {},
+    now: () => 0,
+    timer: NO_TIMER,
+  });
+  const request = { method: "GET", target: "/", scheme: "https", authority: "a.test", headBytes: 1 };
+  const message = observation.open({
+    direction: "response",
+    exchangeId: 1,
+    streamKey: "h1:1",
+    protocol: "http1",
+    request: { ...request, version: "HTTP/1.1", fields: [] },
+    response: { status: 200, version: "HTTP/1.1", fields: [["content-encoding", "gzip"]], headBytes: 1 },
+  })!;
+  const delivered: Uint8Array[] = [];
+  const deliver = (part: Uint8Array) => void delivered.push(part.slice());
+  for (const read of cutInto(content, 1)) message.decode(read, deliver);
+  message.endContent(true, deliver);
+  message.end(true, []);
+  assertEquals(delivered, [content]);
+  assertEquals(observation.heldBytes, 0);
+});
 
 Deno.test("FlowObservation: an observer that throws is stopped and named, and the exchange goes on", () => {
   const failing: [string, ObserverDefinition][] = [
