@@ -118,6 +118,8 @@ export class HarEntries {
         break;
       case "sse_event":
         exchange.serverSentEvents ??= [];
+        // Without data there was none: only comments, or what a stream's end left over.
+        if (attributes["data"] === undefined) break;
         this.#keepMessage(exchange, exchange.serverSentEvents, {
           eventName: textOf(attributes["event"]) || "message",
           eventId: textOf(attributes["id"]),

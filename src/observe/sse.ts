@@ -5,7 +5,8 @@
  *
  * `eventsource-parser` says what lines mean. It is given whole lines within bounds, and octets as characters:
  * the grammar is ASCII, and so nothing of what is no UTF-8 is lost. An event without data would be dropped with
- * the id that it sets (which stays, §9.2.6), so each begins with an empty line of data, taken off again.
+ * the id that it sets (which stays, §9.2.6), so each has an empty line of data, and no other: it would keep many
+ * short ones as so many strings. It makes an error of each line that it has no use for, so it gets none of those.
  */
 import { createParser, type EventSourceMessage } from "eventsource-parser";
 import type { Attributes } from "../core/event.ts";
@@ -37,6 +38,7 @@ const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf] as const;
 /** The longest name of a field whose value is kept, a colon and a space. */
 const LONGEST_FIELD_START = "event: ".length;
 const FIRST_LINE = "data:\n";
+const LINE_FEED = Uint8Array.of(0x0a);
 
 class SseObserver implements MessageObserver {
   readonly #lines: LineReader;
@@ -45,8 +47,7 @@ class SseObserver implements MessageObserver {
     onRetry: (milliseconds) => this.#retryMs = Math.min(milliseconds, Number.MAX_SAFE_INTEGER),
     onComment: () => this.#comments++,
   });
-  /** What the data of the event under way takes of the budget. */
-  readonly #room: KeptBytes;
+  readonly #data: KeptBytes;
   /** How many octets of a byte order mark have come; null once it is decided whether there is one. */
   #markBytes: number | null = 0;
   #index = 0;
@@ -70,7 +71,7 @@ class SseObserver implements MessageObserver {
       Math.max(captureBytes, SSE_FIELD_BYTES_MAX + 1) + LONGEST_FIELD_START,
       "any",
     );
-    this.#room = new KeptBytes(context, captureBytes);
+    this.#data = new KeptBytes(context, captureBytes);
   }
 
   content(bytes: Uint8Array): void {
@@ -81,7 +82,7 @@ class SseObserver implements MessageObserver {
     this.#lines.end(this.#line);
     if (this.#stopped) return;
     this.#blankLine(false);
-    this.#room.clear();
+    this.#data.clear();
   }
 
   /** §9.2.6: one leading byte order mark is no content. */
@@ -108,29 +109,30 @@ class SseObserver implements MessageObserver {
       return;
     }
     const valueStart = dataStart(line);
-    const kept = valueStart === null ? fieldKept(line) : this.#dataKept(line, bytes, valueStart);
-    if (kept !== null) this.#feed(kept);
+    if (valueStart === null) {
+      const kept = fieldKept(line);
+      if (kept !== null) this.#feed(readLatin1(kept, 0, kept.length) + "\n");
+    } else {
+      if (!this.#hasData) this.#feed("");
+      this.#addData(line.subarray(valueStart), bytes - valueStart);
+    }
   };
 
-  #feed(line: Uint8Array): void {
-    if (!this.#begun) {
-      this.#begun = true;
-      this.#parser.feed(FIRST_LINE);
-    }
-    this.#parser.feed(readLatin1(line, 0, line.length) + "\n");
+  #feed(line: string): void {
+    this.#parser.feed(this.#begun ? line : FIRST_LINE + line);
+    this.#begun = true;
   }
 
-  /** What is kept of a line of data: an event may have any number of them, of any length. Null: nothing. */
-  #dataKept(line: Uint8Array, bytes: number, valueStart: number): Uint8Array | null {
-    const before = this.#hasData ? this.#dataBytes + 1 : 0;
-    this.#hasData = true;
-    this.#dataBytes = before + bytes - valueStart;
-    if (!this.#room.reserve(this.#dataBytes)) {
+  #addData(value: Uint8Array, bytes: number): void {
+    const length = this.#hasData ? this.#dataBytes + 1 + bytes : bytes;
+    if (!this.#data.reserve(length)) {
       this.#stopped = true;
-      return null;
+      return;
     }
-    const { captureBytes } = this.context.limits;
-    return before > captureBytes ? null : line.subarray(0, valueStart + captureBytes - before);
+    if (this.#hasData) this.#data.keep(LINE_FEED);
+    this.#data.keep(value);
+    this.#hasData = true;
+    this.#dataBytes = length;
   }
 
   /** §9.2.6, "dispatch the event": without data there is none, and what there was of its type is forgotten. */
@@ -138,13 +140,14 @@ class SseObserver implements MessageObserver {
     if (!this.#begun) return;
     this.#begun = false;
     this.#parser.feed("\n");
-    const { id, event, data } = this.#dispatched!;
+    const { id, event } = this.#dispatched!;
     this.#dispatched = null;
     if (id !== undefined) this.#id = this.#text(id);
     // At the end of the stream also what came without data, and so without an event: nothing else would tell of it.
-    const untold = !complete &&
-      (id !== undefined || event !== undefined || this.#retryMs !== null || this.#comments > 0);
-    if (this.#hasData || untold) this.#emit(complete, event, data.slice(1));
+    const waits = this.#hasData || id !== undefined || event !== undefined;
+    const untold = !complete && (waits || this.#retryMs !== null || this.#comments > 0);
+    // Comments and `retry` wait for no blank line, so nothing of them was cut.
+    if (this.#hasData || untold) this.#emit(complete || !waits, event);
   }
 
   #text(octets: string): string {
@@ -153,9 +156,9 @@ class SseObserver implements MessageObserver {
     return replacing.decode(wholeCharacters(latin1Bytes(octets).subarray(0, SSE_FIELD_BYTES_MAX)));
   }
 
-  #emit(complete: boolean, event: string | undefined, data: string): void {
+  #emit(complete: boolean, event: string | undefined): void {
     const bytes = this.#dataBytes;
-    const kept = latin1Bytes(data).subarray(0, this.context.limits.captureBytes);
+    const kept = this.#data.view;
     const cut = kept.length < bytes;
     const index = this.#index++;
     const retryMs = this.#retryMs;
@@ -171,7 +174,7 @@ class SseObserver implements MessageObserver {
       ...(retryMs === null ? {} : { retry_ms: retryMs }),
       ...(cut || this.#truncated ? { truncated: true } : {}),
     };
-    this.#room.reset();
+    this.#data.reset();
     this.#hasData = false;
     this.#dataBytes = 0;
     this.#retryMs = null;
@@ -200,8 +203,24 @@ function dataStart(line: Uint8Array): number | null {
   return line[4] !== COLON ? null : line[5] === SPACE ? 6 : 5;
 }
 
-/** What is kept of other lines: one octet more than is told, to see that there was more. */
-function fieldKept(line: Uint8Array): Uint8Array {
+/** What is kept of other lines: one octet more than is told, to see that there was more. Null: they say nothing. */
+function fieldKept(line: Uint8Array): Uint8Array | null {
+  const colon = line.indexOf(COLON);
+  const name = colon < 0 ? line : line.subarray(0, colon);
+  if (colon !== 0 && !isName(name, "event") && !isName(name, "id")) {
+    if (!isName(name, "retry") || colon < 0) return null;
+    const digits = line.subarray(line[colon + 1] === SPACE ? colon + 2 : colon + 1);
+    if (digits.length === 0 || digits.some((octet) => octet < 0x30 || octet > 0x39)) return null;
+  }
   // An id with NUL is none (§9.2.6), wherever in it that is.
   return line.includes(0) ? line : line.subarray(0, LONGEST_FIELD_START + SSE_FIELD_BYTES_MAX + 1);
+}
+
+/** Names are compared as they are: upper case or a space before the colon makes another field. */
+function isName(octets: Uint8Array, name: string): boolean {
+  if (octets.length !== name.length) return false;
+  for (let index = 0; index < name.length; index++) {
+    if (octets[index] !== name.charCodeAt(index)) return false;
+  }
+  return true;
 }

@@ -257,6 +257,7 @@ Deno.test("a WebSocket's messages and a stream's events are in the entry, and it
     responseHeaders(1, 200),
     sse({ data: "one", event: "e", id: "7" }),
     sse({ data: "two" }),
+    sse({ comments: 1 }),
     completed(1),
   );
   assertEquals(stream._eventSourceMessages, [
