@@ -6,11 +6,12 @@ export function textOf(value: AttributeValue | undefined): string {
 }
 
 export function numberOf(value: AttributeValue | undefined): number {
-  return typeof value === "number" ? value : 0;
+  return optionalNumber(value) ?? 0;
 }
 
 export function optionalNumber(value: AttributeValue | undefined): number | null {
-  return typeof value === "number" ? value : null;
+  // All that the log counts are integers; JSON can also say what is no finite number at all.
+  return typeof value === "number" && Number.isInteger(value) ? value : null;
 }
 
 export type FieldLines = readonly (readonly [name: string, value: string])[];

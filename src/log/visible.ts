@@ -9,5 +9,16 @@ export function visible(text: string): string {
   });
 }
 
+/** The same for JSON on one line: still JSON, of the same value. */
+export function visibleJson(json: string): string {
+  return json.replace(UNSAFE, (character) => {
+    let escaped = "";
+    for (let index = 0; index < character.length; index++) {
+      escaped += `\\u${character.charCodeAt(index).toString(16).padStart(4, "0")}`;
+    }
+    return escaped;
+  });
+}
+
 // Cc control, Cf format (bidi controls, zero width, tags), Cs lone surrogates, Zl and Zp separators.
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;

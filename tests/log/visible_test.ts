@@ -1,6 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { visible } from "../../src/log/visible.ts";
+import { visible, visibleJson } from "../../src/log/visible.ts";
+
+const anyText = fc.array(fc.integer({ min: 0, max: 0xffff }), { maxLength: 40 })
+  .map((codes) => String.fromCharCode(...codes));
 
 Deno.test("visible spells out what could steer a terminal and leaves the rest", () => {
   assertEquals(visible("GET /ä?x=😀"), "GET /ä?x=😀");
@@ -12,8 +15,6 @@ Deno.test("visible spells out what could steer a terminal and leaves the rest", 
 });
 
 Deno.test("visible leaves no control, format or surrogate character in any text", () => {
-  const anyText = fc.array(fc.integer({ min: 0, max: 0xffff }), { maxLength: 40 })
-    .map((codes) => String.fromCharCode(...codes));
   fc.assert(fc.property(anyText, (text) => {
     for (const character of visible(text)) {
       const code = character.codePointAt(0)!;
@@ -21,4 +22,16 @@ Deno.test("visible leaves no control, format or surrogate character in any text"
       assert(!(code >= 0xd800 && code < 0xe000) && !/\p{Cf}/u.test(character), `U+${code.toString(16)}`);
     }
   }));
+});
+
+Deno.test("visibleJson is the same JSON, and nothing in it steers a terminal", () => {
+  assertEquals(visibleJson('"ä😀"'), '"ä😀"');
+  fc.assert(fc.property(anyText, (text) => {
+    const json = visibleJson(JSON.stringify({ [text]: text }));
+    assertEquals(JSON.parse(json), { [text]: text });
+    assertEquals(visible(json), json);
+  }));
+  const all = "\x1b\x7f\x9b2J\u202e\u2028\u{e0041}\ud800";
+  assertEquals(JSON.parse(visibleJson(JSON.stringify(all))), all);
+  assertEquals(visibleJson('"\x9b\u{e0041}"'), '"\\u009b\\udb40\\udc41"');
 });

@@ -35,9 +35,10 @@ export class EventReader {
       }
       // Before the new clock holds, so that what was open is told with the old one.
       yield null;
-      const openedAt = Date.parse(String(event["opened_at"]));
+      const { opened_at, continues_time_ns } = event;
+      const openedAt = typeof opened_at === "string" ? Date.parse(opened_at) : NaN;
       this.#openedAtMs = Number.isNaN(openedAt) ? null : openedAt;
-      this.#openedNs = Number(event["continues_time_ns"]) || 0;
+      this.#openedNs = typeof continues_time_ns === "number" ? continues_time_ns : 0;
     }
   }
 
@@ -56,7 +57,7 @@ export class EventReader {
 }
 
 /** What a `Date` can say. */
-const DATE_MS_MAX = 8.64e15;
+export const DATE_MS_MAX = 8.64e15;
 
 /** An object with what is needed of an envelope, or null. */
 function parseLine(text: string): Readonly<Record<string, unknown>> | null {
@@ -67,7 +68,7 @@ function parseLine(text: string): Readonly<Record<string, unknown>> | null {
     if (event["kind"] === "log_opened") return event;
     const { attributes, flow_id, time_ns, server_host, server_port } = event;
     const fits = typeof attributes === "object" && attributes !== null && typeof flow_id === "string" &&
-      typeof time_ns === "number" && typeof server_port === "number" &&
+      Number.isInteger(time_ns) && typeof server_port === "number" &&
       (server_host === null || typeof server_host === "string");
     return fits ? event : null;
   } catch {

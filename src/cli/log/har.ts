@@ -1,9 +1,10 @@
 /** `soth-mitm log har FILE`: an HTTP Archive on standard output, an entry as soon as its exchange is over. */
 import type { Attributes } from "../../core/event.ts";
 import { HarEntries } from "../../log/har.ts";
+import { visibleJson } from "../../log/visible.ts";
 import { VERSION } from "../../runtime/version.ts";
 import { type CommandOutput, HELP_OPTION, type LogSubcommand } from "./command.ts";
-import { EventReader } from "./events.ts";
+import { DATE_MS_MAX, EventReader } from "./events.ts";
 
 export const HAR: LogSubcommand = {
   summary: "write an HTTP Archive (HAR 1.2)",
@@ -24,7 +25,7 @@ async function har(file: string, io: CommandOutput): Promise<number> {
   const reader = new EventReader(io);
   const entries = new HarEntries({
     // Where a log does not say when it was opened, that is 1970.
-    wallMs: (timeNs) => reader.wallMs(timeNs) ?? timeNs / 1e6,
+    wallMs: (timeNs) => reader.wallMs(timeNs) ?? Math.min(Math.max(timeNs / 1e6, -DATE_MS_MAX), DATE_MS_MAX),
     isoTime: (wallMs) => new Date(wallMs).toISOString(),
     isoDate(text) {
       const time = Date.parse(text);
@@ -33,7 +34,7 @@ async function har(file: string, io: CommandOutput): Promise<number> {
   });
   let separator = "\n";
   const write = (entry: Attributes) => {
-    io.stdout(separator + JSON.stringify(entry));
+    io.stdout(separator + visibleJson(JSON.stringify(entry)));
     separator = ",\n";
   };
   const creator = JSON.stringify({ name: "soth-mitm", version: VERSION });

@@ -4,6 +4,7 @@ import { entryJson } from "../../log/entry_json.ts";
 import { readableLine } from "../../log/readable.ts";
 import { type Spoken, SpokenMessages } from "../../log/spoken.ts";
 import { spokenJson, spokenLines, spokenTexts } from "../../log/spoken_text.ts";
+import { visibleJson } from "../../log/visible.ts";
 import { has, optionsHelp, type OptionSpecs, type ParsedArguments, valuesOf } from "../options.ts";
 import { type CommandOutput, HELP_OPTION, type LogSubcommand } from "./command.ts";
 import { EventReader } from "./events.ts";
@@ -51,10 +52,10 @@ async function show(file: string, parsed: ParsedArguments, io: CommandOutput): P
   };
   const text = has(parsed, "json")
     ? (entry: LogEntry, spoken: Spoken | null) => [
-      JSON.stringify({
+      visibleJson(JSON.stringify({
         ...entryJson(entry, isoTime),
         ...(spoken === null ? {} : { said: spokenJson(spoken) }),
-      }),
+      })),
     ]
     : (entry: LogEntry, spoken: Spoken | null) => [
       readableLine(entry, { colour: io.colour, clock: reader.clock, ids: true }),
