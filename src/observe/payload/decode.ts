@@ -36,7 +36,7 @@ export type DecodedPayload =
 export const FORM_FIELDS_MAX = 4_096;
 
 const MSGPACK = /^application\/(?:(?:x-|vnd\.)?msgpack|[^/]+\+msgpack)$/;
-const JSON_TYPE = /^(?:(?:application|text)\/json|[^/]+\/[^/]+\+json|application\/json-[^/]+)$/;
+const JSON_TYPE = /^(?:(?:application|text)\/json|[^/]+\/[^/]+\+json|application\/json-(?!seq$)[^/]+)$/;
 const SCRIPT = /^(?:application|text)\/(?:x-)?(?:java|ecma)script$/;
 const TEXT = /^(?:text\/.*|application\/(?:xml|graphql|(?:x-)?yaml|toml|sql)|[^/]+\/[^/]+\+(?:xml|yaml))$/;
 

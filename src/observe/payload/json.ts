@@ -17,12 +17,14 @@ export function parseJson(text: string): ParsedValue {
   try {
     value = parseExact(text) as AttributeValue;
   } catch (error) {
+    // How deep it may go before that depends on who calls.
+    if (error instanceof RangeError) return TOO_DEEP;
     return { type: "error", detail: `json: ${error instanceof Error ? error.message : String(error)}` };
   }
-  return isDeeper(value, JSON_DEPTH_MAX)
-    ? { type: "error", detail: `json: nested deeper than ${JSON_DEPTH_MAX}` }
-    : { type: "value", value };
+  return isDeeper(value, JSON_DEPTH_MAX) ? TOO_DEEP : { type: "value", value };
 }
+
+const TOO_DEEP: ParsedValue = { type: "error", detail: `json: nested deeper than ${JSON_DEPTH_MAX}` };
 
 function isDeeper(value: AttributeValue, depthMax: number): boolean {
   if (typeof value !== "object" || value === null) return false;

@@ -20,6 +20,8 @@ export function parseMsgPack(content: Uint8Array, guess = false): ParsedValue {
   // So all are given as one type of ours, and each gets the type that was there as it is read.
   const renamed = content.slice();
   for (const { typeAt } of scan.extensions) renamed[typeAt] = EXTENSION_TYPE;
+  // It takes byte order marks off longer strings, but no other character of three octets.
+  for (const start of scan.marked.values()) renamed.set(STAND_IN, start);
   extensionTypes = scan.extensions.map(({ type }) => type).values();
   let value: unknown;
   try {
@@ -27,7 +29,7 @@ export function parseMsgPack(content: Uint8Array, guess = false): ParsedValue {
   } catch (error) {
     return { type: "error", detail: `msgpack: ${error instanceof Error ? error.message : String(error)}` };
   }
-  const converted = new Converter();
+  const converted = new Converter(scan.marked);
   const attribute = converted.attribute(value);
   return converted.pairs === scan.pairs
     ? { type: "value", value: attribute }
@@ -48,13 +50,21 @@ addExtension({
 });
 const UNPACKR = new Unpackr({ mapsAsObjects: false, useRecords: false, int64AsType: "bigint" });
 
+const STAND_IN = new TextEncoder().encode("\ue000");
+const BYTE_ORDER_MARK = "\ufeff";
+
+/** Meets the strings in the order of the message, unless a key came twice, which is an error. */
 class Converter {
+  #strings = 0;
   /** Pairs of maps so far: fewer than there were where a key came twice. */
   pairs = 0;
+
+  constructor(private readonly marked: ReadonlyMap<number, number>) {}
 
   attribute(value: unknown): AttributeValue {
     switch (typeof value) {
       case "string":
+        return this.marked.has(this.#strings++) ? BYTE_ORDER_MARK + value.slice(1) : value;
       case "boolean":
         return value;
       case "bigint":

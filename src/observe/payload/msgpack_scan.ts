@@ -26,6 +26,8 @@ export type MsgPackScan =
   | {
     readonly type: "whole";
     readonly extensions: readonly ExtensionAt[];
+    /** Where the strings begin that begin with a byte order mark, by their number among all strings. */
+    readonly marked: ReadonlyMap<number, number>;
     /** Pairs of all its maps. */
     readonly pairs: number;
     /** The message is a map, not empty, whose keys are all strings that are not empty. */
@@ -48,6 +50,8 @@ class Scanner {
   #at = 0;
   readonly #view: DataView;
   readonly #extensions: ExtensionAt[] = [];
+  readonly #marked = new Map<number, number>();
+  #strings = 0;
   #pairs = 0;
   /** Of each array or map that is open: values still to come. */
   readonly #open: number[] = [];
@@ -75,7 +79,13 @@ class Scanner {
     }
     const trailing = this.content.length - this.#at;
     if (trailing > 0) throw new Broken(`${trailing} octets after the message`);
-    return { type: "whole", extensions: this.#extensions, pairs: this.#pairs, isRecord };
+    return {
+      type: "whole",
+      extensions: this.#extensions,
+      marked: this.#marked,
+      pairs: this.#pairs,
+      isRecord,
+    };
   }
 
   /** A value is complete, and with it all that only waited for it. */
@@ -178,6 +188,11 @@ class Scanner {
 
   #string(length: number): ["name" | "other", 0] {
     const start = this.#octets(length);
+    const { content } = this;
+    const isMarked = length >= 3 && content[start] === 0xef && content[start + 1] === 0xbb &&
+      content[start + 2] === 0xbf;
+    if (isMarked) this.#marked.set(this.#strings, start);
+    this.#strings++;
     if (decodeUtf8(this.content.subarray(start, start + length)) === null) {
       throw new Broken(`the string at octet ${start} is not UTF-8`);
     }

@@ -46,6 +46,18 @@ Deno.test("parseMsgPack gives back what an encoder of another make has written",
   );
 });
 
+Deno.test("parseMsgPack keeps a byte order mark at the beginning of a string of any length", () => {
+  const marked = fc.tuple(fc.nat(2), fc.nat(300)).map(([marks, length]) =>
+    "\ufeff".repeat(marks) + "x".repeat(length)
+  );
+  fc.assert(
+    fc.property(fc.array(fc.tuple(marked, marked), { minLength: 1, maxLength: 5 }), (pairs) => {
+      const value = { list: pairs.flat(), map: Object.fromEntries(pairs) };
+      assertEquals(parseMsgPack(Uint8Array.from(encode(value))), { type: "value", value });
+    }),
+  );
+});
+
 Deno.test("parseMsgPack gives a value or an error for any octets, and the scan knows beforehand which", () => {
   const sample = encode({ a: [1, "two", { b: null }], c: "x".repeat(40), d: Uint8Array.of(1, 2) });
   const mutated = fc.array(fc.tuple(fc.nat(sample.length - 1), fc.nat(255)), { minLength: 1, maxLength: 5 })
