@@ -159,3 +159,29 @@ Deno.test("curl's CONNECT with an ALPN field that names h3 is not decrypted, and
   ]);
   assertEquals(attributesOf(events, "request_headers").length, 1);
 });
+
+Deno.test("curl learns of no other service where strip_alt_svc says so, in HTTP/1.1 and HTTP/2", async () => {
+  const url = `https://localhost:${tcpOrigin.ports[0]}/alt-svc`;
+  const bundle = `[tls]\nupstream_ca_bundle = ${JSON.stringify(`${folder}/root.pem`)}\n`;
+  const override = '[[overrides]]\nid = "on-tcp"\nhosts = ["localhost"]\nstrip_alt_svc = true\n';
+  for (const [config, strips] of [[bundle, false], [bundle + override, true]] as const) {
+    const events = await withProxy(config, async (proxy) => {
+      for (const version of ["--http1.1", "--http2"]) {
+        const cache = `${folder}/alt-svc${version}-${strips}.txt`;
+        // Three on one connection: the server has the field in its HPACK table by then.
+        const { code, stdout } = await curlThrough(proxy, [version, "-i", "--alt-svc", cache, url, url, url]);
+        assertEquals(code, 0);
+        assertEquals(stdout.toLowerCase().split("x-after: stays").length, 4, stdout);
+        assertEquals(stdout.split("elsewhere\n").length, 4, stdout);
+        assertEquals(/^alt-svc:/im.test(stdout), !strips, stdout);
+        const learned = (await Deno.readTextFile(cache)).split("\n").filter((line) => /^h[12]/.test(line));
+        assertEquals(learned.length > 0, !strips, learned.join("\n"));
+      }
+    });
+    const stripped = attributesOf(events, "exchange_completed").map((attributes) => attributes["stripped"]);
+    assertEquals(stripped, new Array(6).fill(strips ? ["alt-svc"] : undefined));
+    for (const { headers } of attributesOf(events, "response_headers")) {
+      assert((headers as string[][]).some(([name]) => name!.toLowerCase() === "alt-svc"));
+    }
+  }
+});

@@ -10,6 +10,7 @@
 //	/early       the answer before the request body is read: the rest is refused with RST_STREAM(NO_ERROR)
 //	/abort       a head and some of a body, then RST_STREAM
 //	/status/N    that status
+//	/alt-svc     says that it speaks HTTP/3 elsewhere (RFC 7838)
 //	/page?n=N    a page that fetches N parts of different sizes and reports what came
 //	/part/N      a part of that page; /report takes what the page says, /reported gives the last report
 package main
@@ -158,6 +159,11 @@ func routes() http.Handler {
 	})
 	mux.HandleFunc("/status/{n}", func(writer http.ResponseWriter, request *http.Request) {
 		writer.WriteHeader(number(request))
+	})
+	mux.HandleFunc("/alt-svc", func(writer http.ResponseWriter, _ *http.Request) {
+		writer.Header().Set("Alt-Svc", `h3=":443"; ma=600`)
+		writer.Header().Set("X-After", "stays")
+		_, _ = io.WriteString(writer, "elsewhere\n")
 	})
 	mux.HandleFunc("/page", func(writer http.ResponseWriter, request *http.Request) {
 		count, _ := strconv.Atoi(request.FormValue("n"))
