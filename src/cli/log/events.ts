@@ -1,4 +1,5 @@
 /** The events of a log, with the wall clock that each opening of it says; what is no event is told and left out. */
+import { parseExact } from "../../core/exact_json.ts";
 import type { LoggedEvent } from "../../core/event.ts";
 import { visible } from "../../log/visible.ts";
 import { readLog } from "../../runtime/sinks/read_log.ts";
@@ -13,7 +14,8 @@ export class EventReader {
   #openedAtMs: number | null = null;
   #openedNs = 0;
 
-  constructor(private readonly io: CommandOutput) {}
+  /** `exact`: numbers that no double can say keep their digits, as `JSON.rawJSON` has them. */
+  constructor(private readonly io: CommandOutput, private readonly options: { exact?: boolean } = {}) {}
 
   async *read(path: string): AsyncGenerator<LogItem> {
     const decoder = new TextDecoder();
@@ -23,7 +25,7 @@ export class EventReader {
         this.io.stderr(`soth-mitm: the log ends in the middle of a line (${rest})\n`);
         continue;
       }
-      const event = parseLine(decoder.decode(line.bytes));
+      const event = parseLine(decoder.decode(line.bytes), this.options.exact === true);
       if (event === null) {
         this.foreign++;
         this.io.stderr(`soth-mitm: ${visible(line.path)}:${line.lineNumber} is not an event\n`);
@@ -60,9 +62,9 @@ export class EventReader {
 export const DATE_MS_MAX = 8.64e15;
 
 /** An object with what is needed of an envelope, or null. */
-function parseLine(text: string): Readonly<Record<string, unknown>> | null {
+function parseLine(text: string, exact: boolean): Readonly<Record<string, unknown>> | null {
   try {
-    const value: unknown = JSON.parse(text);
+    const value: unknown = exact ? parseExact(text) : JSON.parse(text);
     if (typeof value !== "object" || value === null) return null;
     const event = value as Readonly<Record<string, unknown>>;
     if (event["kind"] === "log_opened") return event;

@@ -1,5 +1,6 @@
 /** `soth-mitm log show FILE`: the exchanges of a log for a person, or as JSON lines for a program. */
 import { LogEntries, type LogEntry } from "../../log/entries.ts";
+import { type ExchangeMessages, messageLines, MessagesOfExchanges } from "../../log/exchange_messages.ts";
 import { entryJson } from "../../log/entry_json.ts";
 import { readableLine } from "../../log/readable.ts";
 import { type Spoken, SpokenMessages } from "../../log/spoken.ts";
@@ -14,6 +15,9 @@ import { loadViews } from "./views.ts";
 const OPTIONS = {
   ...FILTER_OPTIONS,
   json: { help: "one JSON object a line for each exchange or flow, with the heads of its messages" },
+  messages: {
+    help: "below each exchange what its messages hold: payloads, events, WebSocket messages and turns",
+  },
   llm: { help: "below an exchange with a language model what it said, put together" },
   views: { value: "FILE", help: "as --llm, with further views of other APIs from a JSON file" },
   ...HELP_OPTION,
@@ -30,6 +34,9 @@ Exits with 1 if a line is no event.
 
 ${optionsHelp(OPTIONS)}
 ${FILTER_HELP}
+--messages shows what was decoded, > from the client and < from the server; what is long is cut, as are exchanges
+with very many messages.
+
 --llm knows the responses, streamed or not, of OpenAI chat completions and responses, Anthropic messages, Gemini
 generateContent, Cohere chat and Ollama by their paths. A file for --views has a list of such tables as
 src/log/builtin_views.ts has: where in the JSON of each event the parts of a message are. What a response does not
@@ -44,29 +51,33 @@ async function show(file: string, parsed: ParsedArguments, io: CommandOutput): P
   const [viewsFile] = valuesOf(parsed, "views");
   const isSpoken = has(parsed, "llm") || viewsFile !== undefined;
   const messages = isSpoken ? new SpokenMessages(await loadViews(viewsFile)) : null;
-  const reader = new EventReader(io);
+  const contents = has(parsed, "messages") ? new MessagesOfExchanges() : null;
+  const reader = new EventReader(io, { exact: contents !== null });
   const entries = new LogEntries({ awaitWebSockets: true });
   const isoTime = (timeNs: number): string | null => {
     const milliseconds = reader.wallMs(timeNs);
     return milliseconds === null ? null : new Date(milliseconds).toISOString();
   };
   const text = has(parsed, "json")
-    ? (entry: LogEntry, spoken: Spoken | null) => [
+    ? (entry: LogEntry, spoken: Spoken | null, held: ExchangeMessages | null) => [
       visibleJson(JSON.stringify({
         ...entryJson(entry, isoTime),
+        ...(held === null ? {} : { messages: held.lines, messages_omitted: held.omitted }),
         ...(spoken === null ? {} : { said: spokenJson(spoken) }),
       })),
     ]
-    : (entry: LogEntry, spoken: Spoken | null) => [
+    : (entry: LogEntry, spoken: Spoken | null, held: ExchangeMessages | null) => [
       readableLine(entry, { colour: io.colour, clock: reader.clock, ids: true }),
+      ...(held === null ? [] : messageLines(held, io)),
       ...(spoken === null ? [] : spokenLines(spoken, io)),
     ];
   const print = (entry: LogEntry) => {
     const { flowId, exchangeId } = entry;
     const spoken = exchangeId === null ? null : messages?.take(flowId, exchangeId) ?? null;
+    const held = exchangeId === null ? null : contents?.take(flowId, exchangeId) ?? null;
     const texts = spoken === null || search === null ? [] : spokenTexts(spoken);
     if (takes(entry, reader.wallMs, texts)) {
-      for (const line of text(entry, spoken)) {
+      for (const line of text(entry, spoken, held)) {
         io.stdout(line + "\n");
       }
     }
@@ -77,10 +88,12 @@ async function show(file: string, parsed: ParsedArguments, io: CommandOutput): P
       entries.opened().forEach(print);
       search?.clear();
       messages?.clear();
+      contents?.clear();
       continue;
     }
     search?.event(event);
     messages?.event(event);
+    contents?.event(event);
     const entry = entries.event(event);
     if (entry !== null) print(entry);
   }

@@ -64,6 +64,8 @@ Deno.test("no value in a log makes a command fail, or steers the terminal it pri
         const commands = [
           ["show", path],
           ["show", "--json", "--llm", path],
+          ["show", "--messages", path],
+          ["show", "--json", "--messages", path],
           ["show", "--grep", "nothing", "--host", "*.com", "--since", "1s", path],
           ["har", path],
           ["curl", "--exchange", "1-1/1", path],

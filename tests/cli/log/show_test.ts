@@ -1,7 +1,14 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { EventReader } from "../../../src/cli/log/events.ts";
 import { SHOW } from "../../../src/cli/log/show.ts";
-import { goodLog, LogBuilder } from "../../log/log_builder.ts";
+import {
+  completed,
+  flowEvent,
+  goodLog,
+  LogBuilder,
+  requestHeaders,
+  responseHeaders,
+} from "../../log/log_builder.ts";
 import { run, split, withLog } from "./run_log.ts";
 
 Deno.test("log show prints the exchanges and flows of all segments, with the time of day", async () => {
@@ -92,4 +99,26 @@ Deno.test("log show explains every option and tells the wall clock of each openi
     Date.parse("2027-01-02T03:04:05.679Z"),
     null,
   ]);
+});
+
+Deno.test("log show --messages prints what messages hold below their exchange, integers to their last digit", async () => {
+  const log = new LogBuilder().open();
+  const payload = flowEvent("payload_decoded", {
+    bytes: 9,
+    direction: "response",
+    exchange_id: 1,
+    format: "msgpack",
+    sanitized: false,
+    stages: ["msgpack"],
+    value: { count: JSON.rawJSON("18446744073709551615") },
+  }, "h1:1");
+  log.add(log.flow(1), requestHeaders(1), responseHeaders(1, 200), payload, completed(1));
+  await withLog(log.lines, async (path) => {
+    const [, message] = (await run("show", "--messages", path)).stdout.split("\n");
+    assertEquals(message, '    < msgpack {"count":18446744073709551615}');
+    const [object] = (await run("show", "--messages", "--json", path)).stdout.split("\n");
+    const { messages, messages_omitted } = JSON.parse(object!);
+    assertEquals([messages.length, messages[0].what, messages_omitted], [1, "msgpack", 0]);
+    assertEquals((await run("show", path)).stdout.trimEnd().split("\n").length, 1);
+  });
 });
