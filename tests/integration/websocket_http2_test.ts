@@ -130,7 +130,10 @@ Deno.test("several WebSockets in one HTTP/2 connection are told each on its own,
     ]);
     assertEquals(ends, [[1, "client", true, 1000], [2, "client", false, 1006], [3, "client", true, 1000]]);
     const turns = proxy.of("ws_turn_completed", 1).filter(({ attributes }) => attributes.exchange_id === 1);
-    assertEquals(turns.map(({ attributes }) => attributes.flush_reason), ["idle_timeout", "close_frame"]);
+    const [silent, ...later] = turns.map(({ attributes }) => attributes.flush_reason);
+    assertEquals([silent, later.length], ["idle_timeout", 1]);
+    // Where the machine is slow the second turn is over before the close comes.
+    assertEquals(later[0] === "close_frame" || later[0] === "idle_timeout", true);
     const spans = proxy.of("request_body_chunk", 1);
     assertEquals(spans.length, 3, "each message body is counted");
     assertEquals(spans.every(({ attributes }) => attributes.data === undefined), true);
