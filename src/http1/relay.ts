@@ -32,7 +32,7 @@ import {
   type ResponseHead,
 } from "./head.ts";
 import { HeadReader } from "./head_reader.ts";
-import { withoutFields, withoutTransferCoding } from "./rewrite.ts";
+import { withoutFields, withoutH2cOffer, withoutTransferCoding } from "./rewrite.ts";
 
 export interface RelayLimits {
   readonly maxHeadBytes: number;
@@ -446,7 +446,9 @@ export class Http1Relay {
 
   #apply(verdict: Verdict, head: RequestHead): void {
     if (verdict.type !== "refuse") {
-      this.#beginExchange(head, verdict.type === "observe", head.bytes, this.#options.stripsAltSvc);
+      const { bytes, upgrade } = withoutH2cOffer(head);
+      const asked = upgrade === head.upgrade ? head : { ...head, upgrade };
+      this.#beginExchange(asked, verdict.type === "observe", bytes, this.#options.stripsAltSvc);
       return;
     }
     const exchange: Exchange = {

@@ -1,10 +1,14 @@
 /**
  * The one place where heads are changed on their way. First, plain HTTP sent to us as a proxy. In a
  * request (RFC 9112 §3.2.1–§3.2.2) the absolute-form target becomes origin-form, the version ours,
- * and the fields that address this proxy go. In a response to an HTTP/1.0 client the chunked coding
+ * and the fields that address this proxy go. From any request goes the offer to change over to HTTP/2,
+ * behind which no request could be decided or seen (RFC 9110 §7.8 has an intermediary's neighbour upgrade
+ * with it alone; RFC 9113 §3.1 has given this upgrade up). In a response to an HTTP/1.0 client the chunked coding
  * goes (§6.1, §7.1.3). From any response the fields go that an override strips. Every other line keeps its octets and its place.
  */
 import { type Authority, formatAuthority } from "../core/authority.ts";
+import { listElements } from "../http/fields.ts";
+import { fieldValues } from "../http/media_type.ts";
 import { CR, encodeLatin1, LF } from "./grammar.ts";
 import type { RequestHead, ResponseHead } from "./head.ts";
 import { DEFAULT_PORTS } from "./target.ts";
@@ -25,12 +29,53 @@ export function toOriginForm(head: RequestHead, path: string, authority: Authori
       : formatAuthority(authority);
     parts.push(encodeLatin1(`Host: ${value}\r\n`));
   }
+  const h2c = h2cOffer(head);
   appendLines(parts, head, (name, value) => {
     if (PROXY_FIELDS.has(name)) return null;
-    return name === "connection" ? withoutProxyFields(value) : value;
+    const kept = name === "connection" ? without(value, PROXY_FIELDS) : value;
+    return h2c === null || kept === null ? kept : withoutH2c(name, kept, h2c);
   });
   return concat(parts);
 }
+
+/** The octets of a request without its offer to change over to HTTP/2, and whether it offers another upgrade. */
+export function withoutH2cOffer(
+  head: RequestHead,
+): { readonly bytes: Uint8Array; readonly upgrade: boolean } {
+  const h2c = h2cOffer(head);
+  if (h2c === null) return head;
+  const parts: Uint8Array[] = [head.bytes.subarray(0, nextLine(head.bytes, 0))];
+  appendLines(parts, head, (name, value) => withoutH2c(name, value, h2c));
+  return { bytes: concat(parts), upgrade: !h2c.alone };
+}
+
+interface H2cOffer {
+  /** Nothing but HTTP/2 is offered. */
+  readonly alone: boolean;
+}
+
+function h2cOffer({ upgrade, fields }: RequestHead): H2cOffer | null {
+  if (!upgrade) return null;
+  const offers = listElements(fieldValues(fields, "upgrade"));
+  return offers.includes("h2c") ? { alone: offers.every((offer) => offer === "h2c") } : null;
+}
+
+function withoutH2c(name: string, value: string, { alone }: H2cOffer): string | null {
+  switch (name) {
+    case "http2-settings":
+      return null;
+    case "upgrade":
+      return without(value, H2C);
+    case "connection":
+      return without(value, alone ? UPGRADE_OPTIONS : H2C_OPTIONS);
+    default:
+      return value;
+  }
+}
+
+const H2C: ReadonlySet<string> = new Set(["h2c"]);
+const H2C_OPTIONS: ReadonlySet<string> = new Set(["http2-settings"]);
+const UPGRADE_OPTIONS: ReadonlySet<string> = new Set(["http2-settings", "upgrade"]);
 
 /**
  * The head to send to an HTTP/1.0 client for a chunked response whose content goes out without the
@@ -77,10 +122,10 @@ function appendLines(
   parts.push(bytes.subarray(lineStart));
 }
 
-/** A Connection value without the names of removed fields: unchanged if it has none, null if nothing is left. */
-function withoutProxyFields(value: string): string | null {
+/** A list without some of its elements: unchanged if it has none of them, null if nothing is left. */
+function without(value: string, dropped: ReadonlySet<string>): string | null {
   const options = value.split(",").map((option) => option.trim());
-  const kept = options.filter((option) => !PROXY_FIELDS.has(option.toLowerCase()));
+  const kept = options.filter((option) => !dropped.has(option.toLowerCase()));
   if (kept.length === options.length) return value;
   return kept.filter((option) => option !== "").join(", ") || null;
 }

@@ -211,6 +211,20 @@ Deno.test("Http1Relay relays no interim response that breaks framing", () => {
   assertEquals(resets, ["server"]);
 });
 
+Deno.test("Http1Relay does not let a connection change over to HTTP/2 behind its back", () => {
+  const plain = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
+  const offer = plain.replace(
+    /\r\n$/,
+    "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n",
+  );
+  const answered = run([["client", latin1(offer)], ["server", latin1(OK)], ["client", latin1(GET)]]);
+  assertEquals([answered.toServer, answered.toClient, answered.finished], [plain + GET, OK, null]);
+  const [{ headers }] = answered.events as [{ headers: [string, string][] }];
+  assertEquals(headers.length, 4, "the log has what the client sent");
+  const switched = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+  assertEquals(run([["client", latin1(offer)], ["server", latin1(switched)]]).finished, "protocol_error");
+});
+
 Deno.test("Http1Relay becomes opaque only with the server's 101, and only when it was asked for", () => {
   const upgrade = "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n";
   const switched = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n";

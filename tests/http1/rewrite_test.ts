@@ -1,7 +1,12 @@
 import { assertEquals } from "@std/assert";
 import { assert } from "../../src/core/assert.ts";
 import { parseRequestHead, parseResponseHead } from "../../src/http1/head.ts";
-import { toOriginForm, withoutFields, withoutTransferCoding } from "../../src/http1/rewrite.ts";
+import {
+  toOriginForm,
+  withoutFields,
+  withoutH2cOffer,
+  withoutTransferCoding,
+} from "../../src/http1/rewrite.ts";
 import { latin1 } from "../support/golden.ts";
 
 const LIMITS = { maxHeaderFields: 256 };
@@ -35,6 +40,31 @@ Deno.test("toOriginForm gives HTTP/1.0 our version and a Host where it has none"
   assertEquals(
     rewritten("GET http://a.test/ HTTP/1.0\r\nA: b\r\nhost: a.test\r\n\r\n"),
     "GET / HTTP/1.1\r\nA: b\r\nhost: a.test\r\n\r\n",
+  );
+});
+
+Deno.test("withoutH2cOffer takes the offer of HTTP/2 out of a request, and no other octet", () => {
+  const sent = (fields: string) => {
+    const head = parseRequestHead(latin1(`GET /a HTTP/1.1\r\nHost: a.test\r\n${fields}\r\n`), LIMITS);
+    assert(head.type === "request", JSON.stringify(head));
+    const { bytes, upgrade } = withoutH2cOffer(head);
+    return [String.fromCharCode(...bytes).slice("GET /a HTTP/1.1\r\nHost: a.test\r\n".length, -2), upgrade];
+  };
+  const java =
+    "Connection: Upgrade, HTTP2-Settings\r\nx:  \xe9\r\nHTTP2-Settings: AAEAAEAA\r\nUpgrade: h2c\r\n";
+  assertEquals(sent(java), ["x:  \xe9\r\n", false]);
+  const both =
+    "upgrade: websocket ,H2C\r\nConnection: keep-alive,upgrade,http2-settings\r\nhttp2-settings: x\r\n";
+  assertEquals(sent(both), ["upgrade: websocket\r\nConnection: keep-alive, upgrade\r\n", true]);
+  for (
+    const other of [
+      "Connection: Upgrade\r\nUpgrade: websocket\r\nHTTP2-Settings: x\r\n",
+      "Upgrade: h2c-14\r\nConnection: upgrade\r\n",
+    ]
+  ) assertEquals(sent(other), [other, true]);
+  assertEquals(
+    rewritten(`GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\nProxy-Connection: x\r\n${java}\r\n`),
+    "GET / HTTP/1.1\r\nHost: a.test\r\nx:  \xe9\r\n\r\n",
   );
 });
 
