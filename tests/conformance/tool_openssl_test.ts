@@ -188,6 +188,20 @@ Deno.test("s_client of TLS 1.1 is refused with an alert, and the log says it was
   assertEquals(failure.attributes.normalized_reason, "handshake");
 });
 
+for (const flag of ["-tls1_2", "-tls1_3"]) {
+  Deno.test(`s_client ${flag} resumes its session with a ticket, and the log says so`, async () => {
+    const session = `${folder}/session${flag}`;
+    await client([flag, "-servername", "localhost", "-sess_out", session]);
+    const shown = await client([flag, "-servername", "localhost", "-sess_in", session]);
+    assertStringIncludes(shown.stdout, "Reused, ");
+    assertStringIncludes(shown.stdout, "HTTP/1.1 200 OK");
+    const resumed = (await proxy.events())
+      .filter(({ kind, attributes }) => kind === "tls_handshake_succeeded" && attributes.side === "client")
+      .slice(-2).map(({ attributes }) => attributes.resumed);
+    assertEquals(resumed, [false, true]);
+  });
+}
+
 Deno.test("the compat certificate profile signs with RSA, the strict profile refuses TLS 1.2", async () => {
   await using other = await ProxyProcess.start("openssl-profiles", {
     config: config(`downstream_cert_profile = "compat"\nprofile = "strict"\n`),
