@@ -335,7 +335,7 @@ async function flatSection(bench: Bench, section: Section): Promise<Aim[]> {
   const rows: string[][] = [];
   const aims: Aim[] = [];
   for (
-    const name of ["raw relay node", "raw relay duplex", "soth-mitm tunnel", "soth-mitm intercept"] as const
+    const name of bench.effort.flatContenders
   ) {
     const figures = await measureFlatness(bench, name);
     if (figures === null) return [];

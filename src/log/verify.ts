@@ -5,6 +5,7 @@
  * What a killed process leaves is no violation: flows without `stream_closed` at the end of the log, or
  * before a further `log_opened`, are counted as cut off; a torn last line is where the log ends.
  */
+import { decodeUtf8 } from "../core/utf8.ts";
 import { type AttributeValue, EVENT_KINDS, type EventKind, PROTOCOLS } from "../core/event.ts";
 import { attributeFault } from "./attribute_rules.ts";
 import { parseExact } from "../core/exact_json.ts";
@@ -40,7 +41,6 @@ export interface Verdict {
 }
 
 export class LogVerifier {
-  readonly #decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   readonly #flows = new Map<string, OpenFlow>();
   readonly #endedFlows = new NumberSet();
   #violation: Violation | null = null;
@@ -102,12 +102,8 @@ export class LogVerifier {
   }
 
   #check(line: Uint8Array | string): Fault | null {
-    let text: string;
-    try {
-      text = typeof line === "string" ? line : this.#decoder.decode(line);
-    } catch {
-      return fault("utf8", "the line is not UTF-8");
-    }
+    const text = typeof line === "string" ? line : decodeUtf8(line);
+    if (text === null) return fault("utf8", "the line is not UTF-8");
     let parsed: unknown;
     try {
       parsed = JSON.parse(text);

@@ -18,6 +18,8 @@ export interface Effort {
   readonly startRounds: number;
   readonly flatBytes: number;
   readonly flatRequests: number;
+  /** Whose memory is watched while they work. */
+  readonly flatContenders: readonly ContenderName[];
   /** Over one HTTP/2 connection. */
   readonly http2FlatRequests: number;
 }
@@ -32,6 +34,7 @@ export const FULL: Effort = {
   startRounds: 11,
   flatBytes: 1 << 30,
   flatRequests: 100_000,
+  flatContenders: ["raw relay node", "raw relay duplex", "soth-mitm tunnel", "soth-mitm intercept"],
   http2FlatRequests: 1_000_000,
 };
 
@@ -45,7 +48,9 @@ export const QUICK: Effort = {
   startRounds: 3,
   flatBytes: 1 << 30,
   flatRequests: 100_000,
-  http2FlatRequests: 200_000,
+  // The relays buffer what they like; that takes a minute, and changes with the runtime alone.
+  flatContenders: ["soth-mitm tunnel", "soth-mitm intercept"],
+  http2FlatRequests: 100_000,
 };
 
 /** How many connections the load has at once. */
@@ -83,8 +88,14 @@ export const CONTENDERS = [
   "raw relay duplex",
   "soth-mitm intercept",
 ] as const;
-/** The last one relays and records as `soth-mitm intercept` does, with `capture.observe` off. */
-export type ContenderName = typeof CONTENDERS[number] | "soth-mitm unobserved";
+/** These intercept as `soth-mitm intercept` does, with other settings. */
+const CAPTURES = {
+  "soth-mitm unobserved": "observe = false",
+  "soth-mitm bodiless": "body_bytes = 0",
+  "soth-mitm bodiless unobserved": "body_bytes = 0\nobserve = false",
+} as const;
+type CaptureName = keyof typeof CAPTURES;
+export type ContenderName = typeof CONTENDERS[number] | CaptureName;
 
 export interface Contender {
   readonly name: ContenderName;
@@ -114,13 +125,15 @@ export async function startContender(
     case "direct tls":
       return { name, pid: null, target, exchanges: 0, kinds, said: () => "", stop: () => Promise.resolve() };
     case "soth-mitm tunnel":
+    case "soth-mitm intercept":
     case "soth-mitm unobserved":
-    case "soth-mitm intercept": {
+    case "soth-mitm bodiless":
+    case "soth-mitm bodiless unobserved": {
       const intercepts = name !== "soth-mitm tunnel";
       const proxy = await ProxyUnderTest.start(
         bench.proxy,
         intercepts ? "intercept" : "tunnel",
-        name === "soth-mitm unobserved" ? "[capture]\nobserve = false\n" : "",
+        name in CAPTURES ? `[capture]\n${CAPTURES[name as CaptureName]}\n` : "",
       );
       const contender: Contender = {
         name,
