@@ -100,7 +100,7 @@ export class Http2Relay {
     if (this.#connection.finished) return;
     if (held.length > 0) {
       this.#connection.host.resume("client");
-      this.#read(this.#connection.directions.client, held);
+      this.#read(this.#connection.directions.client, held, true);
     }
     if (this.#clientEnded && !this.#fieldBlocks.awaitsDecision) this.ended("client", now);
     this.#connection.flush();
@@ -111,7 +111,8 @@ export class Http2Relay {
     if (data.length > 0) this.#connection.host.pause("client");
   }
 
-  #read(direction: Direction, data: Uint8Array): void {
+  /** `kept`: the data stays as it is, so that what is left of it need not be copied once for each request in it. */
+  #read(direction: Direction, data: Uint8Array, kept = false): void {
     const side = direction.by;
     const heldFrameTimer = this.#heldFrameTimers[side];
     heldFrameTimer.readBegins();
@@ -141,7 +142,7 @@ export class Http2Relay {
       }
       if (!direction.inHeldFrame) heldFrameTimer.nothingHeld();
       if (this.#fieldBlocks.awaitsDecision && side === "client") {
-        this.#hold(data.slice(offset));
+        this.#hold(kept ? data.subarray(offset) : data.slice(offset));
         break;
       }
     }
