@@ -4,41 +4,47 @@ import { MISSING } from "./bits.ts";
 const LENGTH_MAX = 15;
 /** Codes of up to so many bits are found at once. */
 const TABLE_BITS = 8;
+/** Where the next symbol of each length goes, while a code is made. */
+const NEXT = new Uint16Array(LENGTH_MAX + 2);
 
 export class PrefixCode {
-  /** By the next bits: the symbol shifted by 4, and its length; 0 where its code is longer. */
-  readonly #table = new Uint16Array(1 << TABLE_BITS);
+  /**
+   * By the next bits: the symbol shifted by 4, and its length; 0 where its code is longer. Made when it is needed: a
+   * stream may have hundreds of codes in a few octets, and use none of them.
+   */
+  #table: Uint16Array | null = null;
   /** How many codes there are of each length, and their symbols in order. */
   readonly #counts = new Uint16Array(LENGTH_MAX + 1);
   readonly #symbols: Uint16Array;
   /** The symbol of a code that needs no bits. */
   #only = MISSING;
 
-  /** The lengths have to make a complete code, or name one symbol alone. */
+  /** The lengths have to make a complete code, or name one symbol alone. They are not kept. */
   constructor(lengths: Uint8Array) {
     let used = 0;
-    for (const length of lengths) {
+    for (let symbol = 0; symbol < lengths.length; symbol++) {
+      const length = lengths[symbol]!;
       if (length === 0) continue;
       this.#counts[length]!++;
       used++;
     }
-    const next = new Uint16Array(LENGTH_MAX + 2);
+    NEXT[1] = 0;
     for (let length = 1; length <= LENGTH_MAX; length++) {
-      next[length + 1] = next[length]! + this.#counts[length]!;
+      NEXT[length + 1] = NEXT[length]! + this.#counts[length]!;
     }
     this.#symbols = new Uint16Array(used);
     for (let symbol = 0; symbol < lengths.length; symbol++) {
       const length = lengths[symbol]!;
-      if (length > 0) this.#symbols[next[length]!++] = symbol;
+      if (length > 0) this.#symbols[NEXT[length]!++] = symbol;
     }
     if (used === 1) this.#only = this.#symbols[0]!;
-    else this.#fillTable();
   }
 
   /** The symbol shifted by 4 and the length of its code, where `count` bits are enough for it. */
   find(bits: number, count: number): number {
     if (this.#only !== MISSING) return this.#only << 4;
-    const entry = this.#table[bits & ((1 << TABLE_BITS) - 1)]!;
+    const table = this.#table ??= this.#filledTable();
+    const entry = table[bits & ((1 << TABLE_BITS) - 1)]!;
     if (entry !== 0) return (entry & 0xf) <= count ? entry : MISSING;
     let [code, first, index] = [0, 0, 0];
     for (let length = 1; length <= LENGTH_MAX && length <= count; length++) {
@@ -52,19 +58,21 @@ export class PrefixCode {
     return MISSING;
   }
 
-  #fillTable(): void {
+  #filledTable(): Uint16Array {
+    const table = new Uint16Array(1 << TABLE_BITS);
     let [code, index] = [0, 0];
     for (let length = 1; length <= TABLE_BITS; length++) {
       for (let left = this.#counts[length]!; left > 0; left--) {
         const entry = this.#symbols[index++]! << 4 | length;
         // A code's first bit is the lowest of the input.
-        for (let at = reversed(code, length); at < this.#table.length; at += 1 << length) {
-          this.#table[at] = entry;
+        for (let at = reversed(code, length); at < table.length; at += 1 << length) {
+          table[at] = entry;
         }
         code++;
       }
       code <<= 1;
     }
+    return table;
   }
 }
 
