@@ -13,6 +13,8 @@ export interface Effort {
   readonly seconds: number;
   readonly warmUpSeconds: number;
   readonly bulkBytes: number;
+  /** Over one HTTP/2 stream. */
+  readonly http2BulkBytes: number;
   readonly latencyRequests: number;
   readonly memoryRounds: number;
   readonly startRounds: number;
@@ -29,6 +31,7 @@ export const FULL: Effort = {
   seconds: 3,
   warmUpSeconds: 2,
   bulkBytes: 512 << 20,
+  http2BulkBytes: 1 << 30,
   latencyRequests: 3000,
   memoryRounds: 3,
   startRounds: 11,
@@ -43,6 +46,7 @@ export const QUICK: Effort = {
   seconds: 1,
   warmUpSeconds: 1,
   bulkBytes: 128 << 20,
+  http2BulkBytes: 128 << 20,
   latencyRequests: 1000,
   memoryRounds: 1,
   startRounds: 3,
@@ -304,17 +308,18 @@ export async function measureBulk(
   streams = 0,
 ): Promise<Rounds> {
   const { load, effort } = bench;
+  const allBytes = streams === 0 ? effort.bulkBytes : effort.http2BulkBytes;
   const run = async (contender: Contender, bytes: number) => {
     const result = await ask(load, contender, { scenario, bytes, streams });
     contender.exchanges++;
     return result;
   };
-  for (const contender of contenders) await run(contender, effort.bulkBytes / 8);
+  for (const contender of contenders) await run(contender, allBytes / 8);
   return await interleave(
     bench.usage,
     contenders,
     effort.rounds,
-    (contender) => run(contender, effort.bulkBytes),
+    (contender) => run(contender, allBytes),
   );
 }
 
