@@ -161,7 +161,7 @@ function headerArgs(
     } else if (lower === "connection" && isUpgrade) headers.push(`${name}: ${value}`);
     else if (CURLS_OWN.has(lower) || FOR_THE_PROXY.has(lower) || name.startsWith(":")) continue;
     // deno-lint-ignore no-control-regex
-    else if (name === "" || /[\x00\r\n]/.test(name + value)) {
+    else if (name === "" || name.startsWith("@") || /[\x00\r\n]/.test(name + value)) {
       notes.push(`a field that no head can have is left out: ${JSON.stringify(name)}`);
     } else if (REDACTED.test(value)) {
       notes.push(`${name} is left out: the log has no value of it (${value})`);

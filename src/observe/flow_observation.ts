@@ -181,6 +181,8 @@ class ObservedMessage implements MessageObservation, ObserverContext {
   }
 
   decode(content: Uint8Array, deliver: (decoded: Uint8Array) => void): void {
+    // Nothing is no beginning of a coded content: DATA frames may be empty, also of a response to HEAD.
+    if (content.length === 0) return;
     if (this.#codings.length > 0 && this.#decoder === null) this.#openDecoder();
     const decoder = this.#decoder;
     if (decoder === null) {

@@ -75,6 +75,7 @@ Deno.test("planCurl says what it leaves out", () => {
     ["Cookie", "[redacted 12 bytes]"],
     ["Content-Encoding", "gzip"],
     ["X-Bad", "a\r\nEvil: 1"],
+    ["@/etc/passwd", "curl would read a file"],
     ["User-Agent", "u"],
     ["Accept", "a"],
   ];
@@ -84,6 +85,7 @@ Deno.test("planCurl says what it leaves out", () => {
     "Cookie is left out: the log has no value of it ([redacted 12 bytes])",
     "Content-Encoding: gzip is left out: the log has the content decompressed",
     'a field that no head can have is left out: "X-Bad"',
+    'a field that no head can have is left out: "@/etc/passwd"',
     "its trailer fields are left out: curl cannot send any",
   ]);
   assertEquals(headers(plan({ fields: [["Content-Encoding", "x"]] }))[0], "Content-Encoding: x");

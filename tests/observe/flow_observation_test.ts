@@ -26,6 +26,15 @@ const kinds = (reads: readonly Uint8Array[], options: ObservedMessageOptions) =>
 
 const HEADS = ["request_headers", "response_headers"];
 
+Deno.test("FlowObservation has nothing to say of a coding where there is no content, also in an empty piece", () => {
+  for (const coding of ["gzip", "br", "zstd", "deflate"]) {
+    for (const decoderBufferBytes of [0, 4 * 1024 * 1024]) {
+      const options = { fields: [["content-encoding", coding]] as const, limits: { decoderBufferBytes } };
+      assertEquals(kinds([new Uint8Array(0)], options), [...HEADS, "exchange_completed"]);
+    }
+  }
+});
+
 Deno.test("FlowObservation keeps content of which nothing came out yet in one piece, not one for each read", () => {
   const content = new Uint8Array(10_000).fill(0x61);
   // A member of gzip whose file name does not end.
