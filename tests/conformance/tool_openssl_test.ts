@@ -6,7 +6,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { makeAuthority } from "../support/certificates.ts";
 import { type HttpOrigin, startHttpOrigin } from "../support/origin.ts";
 import { startOpenssl } from "../support/openssl_server.ts";
-import { ProxyProcess } from "../support/proxy_process.ts";
+import { type LogEvent, ProxyProcess } from "../support/proxy_process.ts";
 import { type Outcome, run, tool } from "../support/tools.ts";
 
 const authority = makeAuthority();
@@ -195,9 +195,16 @@ for (const flag of ["-tls1_2", "-tls1_3"]) {
     const shown = await client([flag, "-servername", "localhost", "-sess_in", session]);
     assertStringIncludes(shown.stdout, "Reused, ");
     assertStringIncludes(shown.stdout, "HTTP/1.1 200 OK");
-    const resumed = (await proxy.events())
-      .filter(({ kind, attributes }) => kind === "tls_handshake_succeeded" && attributes.side === "client")
-      .slice(-2).map(({ attributes }) => attributes.resumed);
+    const version = flag === "-tls1_2" ? "TLSv1.2" : "TLSv1.3";
+    const isHandshake = ({ kind, attributes }: LogEvent) =>
+      kind === "tls_handshake_succeeded" && attributes.side === "client" && attributes.version === version;
+    await proxy.eventually(
+      "a resumed handshake",
+      (event) => isHandshake(event) && event.attributes.resumed === true,
+    );
+    const resumed = (await proxy.events()).filter(isHandshake).slice(-2).map(({ attributes }) =>
+      attributes.resumed
+    );
     assertEquals(resumed, [false, true]);
   });
 }
