@@ -181,6 +181,8 @@ export class ContentDecoder {
   }
 }
 
+const NOTHING = new Uint8Array(0);
+
 /** One coding on its way off. `deflate` is met with its wrapper and, against RFC 9110 §8.4.1.2, without. */
 class Layer {
   #inflater: Inflater | null = null;
@@ -216,7 +218,10 @@ class Layer {
       return true;
     });
     if (refused) return "its window is more than the observers of this flow may keep";
-    return result.type === "error" ? result.detail : null;
+    if (result.type === "error") return result.detail;
+    // A filling of zeros may follow. Anything else would pass unseen, however much of it.
+    const rest = result.type === "more" ? input.subarray(input.length - result.unused) : NOTHING;
+    return rest.some((octet) => octet !== 0) ? "octets after the end of the stream" : null;
   }
 
   end(): string | null {

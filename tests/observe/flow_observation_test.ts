@@ -35,6 +35,38 @@ Deno.test("FlowObservation has nothing to say of a coding where there is no cont
   }
 });
 
+Deno.test("FlowObservation tells of octets that follow a coded content, whatever the coding, and lets a filling of zeros be", () => {
+  const compressors = {
+    gzip: zlib.gzipSync,
+    deflate: zlib.deflateSync,
+    "x-gzip": zlib.gzipSync,
+    zstd: zlib.zstdCompressSync,
+    br: zlib.brotliCompressSync,
+  };
+  const told = (content: Uint8Array, coding: string) =>
+    [1, 7, content.length].map((size) =>
+      kinds(cutInto(content, size), { fields: [["content-encoding", coding]], protocol: "http2" })
+    );
+  for (const [coding, compress] of Object.entries(compressors)) {
+    const coded = compress("content");
+    for (const rest of ["\0\0not observed", "not observed"]) {
+      for (const events of told(Uint8Array.from([...coded, ...encoder.encode(rest)]), coding)) {
+        assertEquals(events.filter((kind) => kind.startsWith("decoder_failed")).length, 1, coding + rest);
+      }
+    }
+  }
+  const bare = Uint8Array.from([...zlib.deflateRawSync("content"), ...encoder.encode("not observed")]);
+  for (const events of told(bare, "deflate")) {
+    assertEquals(events[2], "decoder_failed: deflate: octets after the end of the stream");
+  }
+  for (const compress of [zlib.gzipSync, zlib.deflateSync]) {
+    const coding = compress === zlib.gzipSync ? "gzip" : "deflate";
+    for (const events of told(Uint8Array.from([...compress("content"), 0, 0, 0]), coding)) {
+      assertEquals(events.filter((kind) => kind.startsWith("decoder_failed")), []);
+    }
+  }
+});
+
 Deno.test("FlowObservation keeps content of which nothing came out yet in one piece, not one for each read", () => {
   const content = new Uint8Array(10_000).fill(0x61);
   // A member of gzip whose file name does not end.
