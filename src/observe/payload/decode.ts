@@ -117,9 +117,15 @@ function jsonPayload(text: string, guessed: boolean): DecodedPayload {
 function sanitizedPayload(text: string, guessed: boolean): DecodedPayload | null {
   for (const guarded of guardedBy(text)) {
     const parsed = parseJson(guarded.text);
-    if (parsed.type === "value") return payloadOf("json", parsed, guarded.rule, guessed);
+    // A script may well be a comment and a literal; what nobody calls JSON has to be an object or an array.
+    const isJson = parsed.type === "value" && (!guessed || isContainer(parsed.value));
+    if (isJson) return payloadOf("json", parsed, guarded.rule, guessed);
   }
   return null;
+}
+
+function isContainer(value: AttributeValue): boolean {
+  return typeof value === "object" && value !== null && !JSON.isRawJSON(value);
 }
 
 function payloadOf(
