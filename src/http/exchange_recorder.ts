@@ -214,14 +214,24 @@ export class ExchangeRecorder {
       response_head_bytes: this.#responseHeadBytes,
       ttfb_ns: this.#firstByteAt === null ? null : this.#firstByteAt - this.#startedAt,
     };
-    const decoded = { ...request?.decodedAttributes("request"), ...response?.decodedAttributes("response") };
     // Most exchanges have nothing more to say; an object that is spread into another costs much more to write.
-    const whole = error === undefined && this.#stripped.length === 0 && request?.observation == null &&
-      response?.observation == null;
-    this.#emit(
-      "exchange_completed",
-      whole ? attributes : withMore(attributes, decoded, this.#stripped, error),
-    );
+    const whole = error === undefined && this.#stripped.length === 0 && !request?.isDecoded &&
+      !response?.isDecoded;
+    this.#emit("exchange_completed", whole ? attributes : this.#withMore(attributes, error));
+  }
+
+  #withMore(attributes: Attributes, error: ExchangeError | undefined): Attributes {
+    const all: Attributes = {
+      ...attributes,
+      ...this.#request?.decodedAttributes("request"),
+      ...this.#response?.decodedAttributes("response"),
+      ...(this.#stripped.length === 0 ? {} : { stripped: this.#stripped }),
+      ...(error === undefined
+        ? {}
+        : { error_by: error.by, error_code: error.code, error_detail: error.detail }),
+      ...(error?.answerStatus === undefined ? {} : { answer_status: error.answerStatus }),
+    };
+    return Object.fromEntries(Object.entries(all).sort(([a], [b]) => a < b ? -1 : 1));
   }
 
   #requestMessage(): Message {
@@ -282,24 +292,6 @@ export class ExchangeRecorder {
   #emit(kind: EventKind, attributes: Attributes): void {
     this.#record({ kind, protocol: this.#protocol, streamKey: this.#streamKey, attributes });
   }
-}
-
-function withMore(
-  attributes: Attributes,
-  decoded: Attributes,
-  stripped: readonly string[],
-  error: ExchangeError | undefined,
-): Attributes {
-  const all: Attributes = {
-    ...attributes,
-    ...decoded,
-    ...(stripped.length === 0 ? {} : { stripped }),
-    ...(error === undefined
-      ? {}
-      : { error_by: error.by, error_code: error.code, error_detail: error.detail }),
-    ...(error?.answerStatus === undefined ? {} : { answer_status: error.answerStatus }),
-  };
-  return Object.fromEntries(Object.entries(all).sort(([a], [b]) => a < b ? -1 : 1));
 }
 
 /** What a client sends of another protocol before that was granted, for when it is. */
@@ -379,6 +371,11 @@ class Message {
     this.#finished = true;
     this.contentFinished(cut);
     this.observation?.end(cut, this.trailers);
+  }
+
+  /** A content coding was taken off. */
+  get isDecoded(): boolean {
+    return this.observation !== null && this.observation.decoded !== null;
   }
 
   decodedAttributes(direction: Direction): Attributes {

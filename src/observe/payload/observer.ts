@@ -1,7 +1,9 @@
 /**
  * Whole messages that no other observer knows: what their payload says, told when they are over. A payload longer
- * than `capture.payload_bytes` is told by its format and size; what is binary by its SHA-256 as well.
+ * than `capture.payload_bytes` is told by its format and size; what is binary by its SHA-256 as well. Text in
+ * UTF-8 has its value in the body events alone.
  */
+import type { AttributeValue } from "../../core/event.ts";
 import { fieldValues, type MediaType } from "../../http/media_type.ts";
 import type { MessageHead } from "../../http/observation.ts";
 import type { Digest } from "../digest.ts";
@@ -78,11 +80,18 @@ class PayloadObserver implements MessageObserver {
     if (decoded.type === "error") context.report("payload", decoded.detail);
     else {
       const isBinary = decoded.format === "binary";
-      recordPayload(context, decoded, {
+      recordPayload(context, this.#isInBody(decoded) ? { ...decoded, value: undefined } : decoded, {
         bytes,
         sha256: isBinary ? this.#sha256() ?? this.#keptSha256() : null,
       });
     }
+  }
+
+  /** The body events hold the very same text: it is not written twice. */
+  #isInBody({ format, value }: { format: PayloadFormat; value: AttributeValue | undefined }): boolean {
+    return format === "text" && typeof value === "string" &&
+      this.#bytes <= this.context.limits.captureBytes &&
+      isUtf8(this.type.charset) && !startsWithMark(this.#kept.view);
   }
 
   #sha256(): string | null {
@@ -103,6 +112,15 @@ class PayloadObserver implements MessageObserver {
     if (Number(fieldValues(fields, "content-length")[0] ?? 0) > DIGEST_BYTES_MAX) return;
     this.#digest = this.context.openSha256();
   }
+}
+
+function isUtf8(charset: string | null): boolean {
+  return charset === null || charset.toLowerCase() === "utf-8";
+}
+
+/** A byte order mark is in the body, and not in the text. */
+function startsWithMark(bytes: Uint8Array): boolean {
+  return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf;
 }
 
 /** What is told of a payload that was not read. */

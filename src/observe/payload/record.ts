@@ -27,6 +27,15 @@ function stageNames({ codings, framing, sanitizer = null, payload }: PassedStage
   ];
 }
 
+/** Of payloads without codings. */
+const STAGES_OF: Readonly<Record<PayloadFormat, readonly string[]>> = {
+  json: ["json"],
+  msgpack: ["msgpack"],
+  form: ["form"],
+  text: ["text"],
+  binary: ["binary"],
+};
+
 /** A frame, line or event, whole, that an observer has taken out of a message. */
 export interface PayloadUnit {
   /** The name of the stage that framed it: `sse`, `ndjson`, `websocket`. */
@@ -58,6 +67,19 @@ export function recordPayload(
   { format, sanitizer, value, guessed }: DecodedPayload & { type: "payload" },
   { bytes, sha256, unit }: { bytes: number; sha256: string | null; unit?: PayloadUnit },
 ): void {
+  if (unit === undefined && sanitizer === null && sha256 === null && !guessed) {
+    // As most are, without what an object that is put together costs.
+    const stages = context.passed.length === 0
+      ? STAGES_OF[format]
+      : stageNames({ codings: context.passed, payload: format });
+    context.emit(
+      "payload_decoded",
+      value === undefined
+        ? { bytes, format, sanitized: false, stages, value_omitted: true }
+        : { bytes, format, sanitized: false, stages, value },
+    );
+    return;
+  }
   const codings = [...context.passed, ...(unit?.codings ?? [])];
   context.emit("payload_decoded", {
     bytes,

@@ -55,3 +55,22 @@ Deno.test("PAYLOAD is asked after all others: it would take their messages", () 
     assertEquals(eventsOf(OBSERVERS), eventsOf(own), name);
   }
 });
+
+Deno.test("PAYLOAD writes the value of text once: in the body events where they hold all of it, else itself", () => {
+  const value = (type: string, content: string, captureBytes = LIMITS.captureBytes) => {
+    const { events } = observe([new TextEncoder().encode(content)], {
+      fields: [["content-type", type]],
+      observers: [PAYLOAD],
+      limits: { captureBytes },
+      keep: ({ kind }) => kind === "payload_decoded",
+    });
+    const { attributes } = events[0]!;
+    return attributes["value"] ?? (attributes["value_omitted"] === true ? "omitted" : "missing");
+  };
+  assertEquals(value("text/plain", "hé"), "omitted");
+  assertEquals(value("text/plain; charset=UTF-8", "hé", 3), "omitted");
+  assertEquals(value("text/plain", "hé", 2), "hé");
+  assertEquals(value("text/plain; charset=iso-8859-1", "ab"), "ab");
+  assertEquals(value("text/plain", "\ufeffab"), "ab");
+  assertEquals(value("application/json", "[1]"), [1]);
+});
