@@ -38,7 +38,7 @@ Deno.test("Base64Reader is as strict as the platform about what is whole", () =>
   const text = fc.array(character, { maxLength: 12 }).map((characters) => characters.join(""));
   fc.assert(fc.property(text, (text) => {
     // Without padding before the end, which one value cannot have and a stream can.
-    fc.pre(!/=[^=\s]/.test(text));
+    fc.pre(!/=\s*[^=\s]/.test(text));
     let expected: number[] | null = null;
     try {
       expected = [...Uint8Array.fromBase64(text, { lastChunkHandling: "loose" })];
