@@ -1,6 +1,7 @@
 /**
  * What the messages of an exchange hold, for a person: payloads as they were decoded, and the units of streams, a
- * line each, in the order of the log. Follows the generic events; keeps the lines of each open exchange, up to a limit.
+ * line each, in the order of the log. Follows the generic events; keeps the lines of each open exchange, up to a
+ * limit, and the first span of its bodies: text has its value there (`value_omitted`).
  */
 import type { Attributes, AttributeValue, LoggedEvent } from "../core/event.ts";
 import { numberOf, textOf } from "./event_attributes.ts";
@@ -27,19 +28,30 @@ export interface ExchangeMessages {
 export const SAID_LINES_MAX = 1_000;
 export const SAID_CHARACTERS_MAX = 4_096;
 
+interface OpenExchange {
+  readonly lines: SaidLine[];
+  omitted: number;
+  /** The first span of each body, where it is text. */
+  readonly bodies: { request: string | null; response: string | null };
+}
+
 export class MessagesOfExchanges {
-  readonly #flows = new Map<string, Map<number, { lines: SaidLine[]; omitted: number }>>();
+  readonly #flows = new Map<string, Map<number, OpenExchange>>();
 
   event(event: LoggedEvent): void {
     const id = event.attributes["exchange_id"];
     if (event.kind === "stream_closed") this.#flows.delete(event.flow_id);
     if (typeof id !== "number") return;
-    const line = lineOf(event);
+    if (event.kind === "request_body_chunk" || event.kind === "response_body_chunk") {
+      const { offset, data } = event.attributes;
+      if (offset !== 0 || typeof data !== "string") return;
+      this.#exchange(event.flow_id, id).bodies[event.kind === "request_body_chunk" ? "request" : "response"] =
+        data;
+      return;
+    }
+    const line = lineOf(event, (side) => this.#flows.get(event.flow_id)?.get(id)?.bodies[side] ?? null);
     if (line === null) return;
-    const flow = this.#flows.get(event.flow_id) ?? new Map<number, { lines: SaidLine[]; omitted: number }>();
-    this.#flows.set(event.flow_id, flow);
-    const messages = flow.get(id) ?? { lines: [], omitted: 0 };
-    flow.set(id, messages);
+    const messages = this.#exchange(event.flow_id, id);
     if (messages.lines.length === SAID_LINES_MAX) messages.omitted++;
     else messages.lines.push({ ...line, text: cut(line.text) });
   }
@@ -47,9 +59,19 @@ export class MessagesOfExchanges {
   /** What was said in an exchange, which is then forgotten. */
   take(flowId: string, exchangeId: number): ExchangeMessages {
     const flow = this.#flows.get(flowId);
-    const messages = flow?.get(exchangeId) ?? { lines: [], omitted: 0 };
+    const { lines, omitted } = flow?.get(exchangeId) ?? { lines: [], omitted: 0 };
     flow?.delete(exchangeId);
-    return messages;
+    return { lines, omitted };
+  }
+
+  #exchange(flowId: string, id: number): OpenExchange {
+    let flow = this.#flows.get(flowId);
+    if (flow === undefined) this.#flows.set(flowId, flow = new Map());
+    let exchange = flow.get(id);
+    if (exchange === undefined) {
+      flow.set(id, exchange = { lines: [], omitted: 0, bodies: { request: null, response: null } });
+    }
+    return exchange;
   }
 
   /** The log was opened again: what was open is gone. */
@@ -75,13 +97,15 @@ export function messageLines(
 const DIM = "2";
 const RED = "31";
 
-function lineOf({ kind, attributes }: LoggedEvent): SaidLine | null {
+type BodyOf = (side: "request" | "response") => string | null;
+
+function lineOf({ kind, attributes }: LoggedEvent, bodyOf: BodyOf): SaidLine | null {
   const side = textOf(attributes["direction"]);
   const direction = side === "request" || side === "response" ? side : null;
   const line = (what: string, text: string, failed = false): SaidLine => ({ direction, what, text, failed });
   switch (kind) {
     case "payload_decoded":
-      return payloadLine(attributes, line);
+      return payloadLine(attributes, line, direction === null ? null : bodyOf(direction));
     case "sse_event":
       return line(words("event", textOf(attributes["event"]), cutMark(attributes)), dataOf(attributes));
     case "ndjson_line":
@@ -116,6 +140,7 @@ function lineOf({ kind, attributes }: LoggedEvent): SaidLine | null {
 function payloadLine(
   attributes: Attributes,
   line: (what: string, text: string) => SaidLine,
+  body: string | null,
 ): SaidLine | null {
   const format = textOf(attributes["format"]);
   if (attributes["index"] !== undefined && format !== "msgpack") return null;
@@ -124,6 +149,8 @@ function payloadLine(
     ? stages.slice(0, -1).map(textOf).filter((stage) => stage !== "chunked")
     : [];
   const what = through.length === 0 ? format : `${format} (${through.join(", ")})`;
+  const isRead = Array.isArray(stages) && stages.at(-1) === format;
+  if (value === undefined && format === "text" && isRead && body !== null) return line(what, body);
   if (value === undefined) return line(what, `${numberOf(attributes["bytes"])} bytes`);
   return line(what, valueText(value));
 }

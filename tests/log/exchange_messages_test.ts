@@ -131,3 +131,19 @@ Deno.test("messages are kept up to a number and a length, and then are counted",
   assertEquals(text(SAID_CHARACTERS_MAX), "x".repeat(SAID_CHARACTERS_MAX));
   assertEquals(text(SAID_CHARACTERS_MAX + 1), `${"x".repeat(SAID_CHARACTERS_MAX)}... (1 more characters)`);
 });
+
+Deno.test("text that payload_decoded leaves to the body events is shown from there, unread text by its size", () => {
+  const chunk: Said = ["response_body_chunk", { offset: 0, bytes: 3, data: "hé" }];
+  const text = { ...response, format: "text", bytes: 3, value_omitted: true };
+  assertEquals(linesOf([chunk, ["payload_decoded", { ...text, stages: ["gzip", "text"] }]]), [
+    "    < text (gzip) hé",
+  ]);
+  assertEquals(linesOf([chunk, ["payload_decoded", { ...text, stages: ["gzip"] }]]), ["    < text 3 bytes"]);
+  assertEquals(linesOf([["payload_decoded", { ...text, stages: ["text"] }]]), ["    < text 3 bytes"]);
+  const asked: Said = ["payload_decoded", { ...text, ...request, stages: ["text"] }];
+  assertEquals(
+    linesOf([chunk, asked]),
+    ["    > text 3 bytes"],
+    "the other message's body says nothing of it",
+  );
+});
