@@ -41,9 +41,10 @@ export interface ControlFrame {
 /** What is told of one side, in the order in which it came. */
 export interface MessageSink {
   dataFrameBegan(): void;
+  /** Octets of a data frame's payload come; told before anything that they lead to, and before how many they are. */
+  dataComes(): void;
   /** So many octets of a data frame's payload have come, the last of them then; told by `settle` at the latest. */
   dataPassed(bytes: number, at: Instant): void;
-  dataFrameEnded(): void;
   message(message: Message): void;
   control(frame: ControlFrame): void;
   /** Something could not be decoded. After the stage `framing` nothing of this side is read any more. */
@@ -93,6 +94,8 @@ export class MessageReader implements FrameSink {
   /** What came of it and was not told yet: by whole frames it does not matter where a stop finds it. */
   #untoldBytes = 0;
   #untoldAt: Instant = 0;
+  /** The read under way has something of a data frame. */
+  #hasData = false;
   #frameViolation: Violation | null = null;
   #control = NOTHING;
   #controlBytes = 0;
@@ -110,8 +113,11 @@ export class MessageReader implements FrameSink {
     return this.#closeValid;
   }
 
-  push(data: Uint8Array): void {
+  /** Whether there was anything of a data frame in it, behind its header at least. */
+  push(data: Uint8Array): boolean {
+    this.#hasData = false;
     this.#frames.push(data, this);
+    return this.#hasData;
   }
 
   /** Tells what has passed of a frame under way. */
@@ -134,9 +140,7 @@ export class MessageReader implements FrameSink {
   /** No more comes from this side. What there is of a message is told. */
   finish(): void {
     if (this.#stopped) return;
-    const header = this.#header;
     this.settle();
-    if (header !== null && header.opcode < CONTROL) this.#options.sink.dataFrameEnded();
     this.#tell(false);
     this.stop();
   }
@@ -158,6 +162,7 @@ export class MessageReader implements FrameSink {
       }
       return header.payloadBytes;
     }
+    this.#hasData = true;
     this.#options.sink.dataFrameBegan();
     if (header.opcode !== OPCODES.continuation) this.#open(header);
     const message = this.#message;
@@ -175,8 +180,10 @@ export class MessageReader implements FrameSink {
 
   passed(bytes: number): void {
     if (this.#header === null || this.#header.opcode >= CONTROL) return;
+    this.#hasData = true;
     this.#untoldBytes += bytes;
     this.#untoldAt = this.#options.context.now;
+    this.#options.sink.dataComes();
     const message = this.#message;
     if (message === null) return;
     message.bytes += bytes;
@@ -213,7 +220,6 @@ export class MessageReader implements FrameSink {
       return;
     }
     this.settle();
-    this.#options.sink.dataFrameEnded();
     if (header.fin) this.#tell(true);
   }
 

@@ -2,6 +2,10 @@
  * Turns of a WebSocket: who spoke, what was answered, when it was over. A data frame starts one and what
  * follows belongs to it, until the side that began it sends data again after the other has. Control frames
  * are counted in the turn under way, and neither start nor end one.
+ *
+ * Silence is counted from the last octet of data, also from one in the middle of a frame: a peer that stalls there
+ * would otherwise keep its turn open for good. What still comes of such a frame starts the next turn. So a frame
+ * counts in the turn in which it begins, its octets in those in which they come.
  */
 import type { Instant } from "../../core/instant.ts";
 import { opposite, type Side } from "../../core/side.ts";
@@ -28,7 +32,7 @@ export interface Turn {
 export interface TurnSink {
   started(turn: Turn): void;
   completed(turn: Turn, reason: FlushReason): void;
-  /** The turn has been silent from now on, or is not any more; it is to be told when that was long enough. */
+  /** When data last came in the turn; null: it is over. It is to be told when that was long enough ago. */
   silent(since: Instant | null): void;
 }
 
@@ -37,46 +41,36 @@ export class Turns {
   #lastId = 0;
   /** No turn starts any more. */
   #over = false;
-  /** Data frames of which a part is still to come: while there is one, nobody is silent. */
-  #framesUnderWay = 0;
 
   constructor(private readonly sink: TurnSink) {}
 
   frameBegan(side: Side, now: Instant): void {
-    this.#framesUnderWay++;
     if (this.#over) return;
-    let turn = this.#turn;
+    const turn = this.#turn;
     if (turn !== null && turn.initiator === side && turn.counts[opposite(side)].frames > 0) {
       this.flush("rollover");
-      turn = null;
     }
-    if (turn === null) {
-      turn = {
-        id: ++this.#lastId,
-        initiator: side,
-        startedAt: now,
-        lastAt: now,
-        counts: {
-          client: { frames: 0, bytes: 0, controlFrames: 0 },
-          server: { frames: 0, bytes: 0, controlFrames: 0 },
-        },
-      };
-      this.#turn = turn;
-      this.sink.started(turn);
-    } else this.sink.silent(null);
-    turn.counts[side].frames++;
-    turn.lastAt = now;
+    const current = this.#turn ?? this.#start(side, now);
+    current.counts[side].frames++;
+    current.lastAt = now;
+  }
+
+  /** A frame goes on; if its turn is over, another one starts. */
+  dataComes(side: Side, now: Instant): void {
+    if (this.#turn === null && !this.#over) this.#start(side, now);
   }
 
   dataPassed(side: Side, bytes: number, now: Instant): void {
-    if (this.#turn === null) return;
-    this.#turn.counts[side].bytes += bytes;
-    this.#turn.lastAt = now;
+    const turn = this.#turn;
+    if (turn === null) return;
+    turn.counts[side].bytes += bytes;
+    // What both sides have sent may be told of the later one first.
+    if (now > turn.lastAt) turn.lastAt = now;
   }
 
-  frameEnded(now: Instant): void {
-    this.#framesUnderWay--;
-    if (this.#framesUnderWay === 0 && this.#turn !== null) this.sink.silent(now);
+  /** No more data came with the read under way. */
+  paused(now: Instant): void {
+    if (this.#turn !== null) this.sink.silent(now);
   }
 
   control(side: Side): void {
@@ -96,5 +90,21 @@ export class Turns {
   end(reason: FlushReason): void {
     this.flush(reason);
     this.#over = true;
+  }
+
+  #start(initiator: Side, now: Instant): Turn {
+    const turn = {
+      id: ++this.#lastId,
+      initiator,
+      startedAt: now,
+      lastAt: now,
+      counts: {
+        client: { frames: 0, bytes: 0, controlFrames: 0 },
+        server: { frames: 0, bytes: 0, controlFrames: 0 },
+      },
+    };
+    this.#turn = turn;
+    this.sink.started(turn);
+    return turn;
   }
 }

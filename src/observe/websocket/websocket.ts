@@ -69,7 +69,7 @@ class WebSocketObserver implements StreamObserver {
   }
 
   received(side: Side, bytes: Uint8Array): void {
-    this.#readers[side].push(bytes);
+    if (this.#readers[side].push(bytes)) this.#turns.paused(this.#context.now);
   }
 
   ended(side: Side): void {
@@ -105,12 +105,14 @@ class WebSocketObserver implements StreamObserver {
   }
 
   silent(): void {
+    this.#settle();
     this.#turns.flush("idle_timeout");
   }
 
   #reader(side: Side, compression: Compression | null, foreignReserved: number): MessageReader {
     const context = this.#context;
     const { inflaters, limits } = context;
+    const turns = this.#turns;
     const takeover = side === "client" ? compression?.clientTakeover : compression?.serverTakeover;
     return new MessageReader({
       side,
@@ -121,10 +123,10 @@ class WebSocketObserver implements StreamObserver {
       sink: {
         dataFrameBegan: () => {
           this.#settle();
-          this.#turns.frameBegan(side, context.now);
+          turns.frameBegan(side, context.now);
         },
-        dataPassed: (bytes, at) => this.#turns.dataPassed(side, bytes, at),
-        dataFrameEnded: () => this.#turns.frameEnded(context.now),
+        dataComes: () => turns.dataComes(side, context.now),
+        dataPassed: (bytes, at) => turns.dataPassed(side, bytes, at),
         message: (message) => this.#message(side, message),
         control: (frame) => this.#control(side, frame),
         failed: (stage, reason) => {

@@ -16,7 +16,7 @@ function play(script: (turns: Turns, frame: (side: Side, now: number) => void) =
   script(turns, (side, now) => {
     turns.frameBegan(side, now);
     turns.dataPassed(side, 10, now);
-    turns.frameEnded(now);
+    turns.paused(now);
   });
   return told;
 }
@@ -39,19 +39,43 @@ Deno.test("Turns roll over when the side that began speaks again after the other
   ]);
 });
 
-Deno.test("Turns are silent only between frames, and control frames are no words", () => {
+Deno.test("Turns are silent since the last data, in the middle of a frame too, and control frames are no words", () => {
   const told = play((turns) => {
     turns.control("client");
     turns.frameBegan("client", 1);
-    turns.frameBegan("server", 2);
-    turns.frameEnded(3);
+    turns.paused(1);
+    turns.dataPassed("client", 3, 2);
+    turns.paused(2);
     turns.control("server");
-    turns.frameEnded(4);
     turns.flush("idle_timeout");
     turns.control("server");
+    turns.paused(9);
     turns.flush("eof");
   });
-  assertEquals(told, ["1 by client", "heard", "silent 4", "heard", "1 idle_timeout 1/0/0 1/0/1 1-2"]);
+  assertEquals(told, ["1 by client", "silent 1", "silent 2", "heard", "1 idle_timeout 1/3/0 0/0/1 1-2"]);
+});
+
+Deno.test("Turns start with what goes on of a frame whose turn was over; the frame counts where it began", () => {
+  const told = play((turns) => {
+    turns.frameBegan("client", 1);
+    turns.dataPassed("client", 3, 2);
+    turns.flush("idle_timeout");
+    turns.dataComes("client", 10);
+    turns.dataPassed("client", 4, 10);
+    turns.frameBegan("server", 11);
+    turns.dataPassed("server", 5, 11);
+    turns.frameBegan("client", 12);
+    turns.end("eof");
+    turns.dataPassed("client", 1, 13);
+  });
+  assertEquals(told.filter((line) => !/silent|heard/.test(line)), [
+    "1 by client",
+    "1 idle_timeout 1/3/0 0/0/0 1-2",
+    "2 by client",
+    "2 rollover 0/4/0 1/5/0 10-11",
+    "3 by client",
+    "3 eof 1/0/0 0/0/0 12-12",
+  ]);
 });
 
 Deno.test("Turns do not begin after the end", () => {

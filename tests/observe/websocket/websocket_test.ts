@@ -1,7 +1,7 @@
 /** What holds of every WebSocket, whatever comes. */
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import type { Side } from "../../../src/core/side.ts";
+import { opposite, type Side } from "../../../src/core/side.ts";
 import { WEBSOCKET } from "../../../src/observe/websocket/websocket.ts";
 import { cutInto } from "../../support/golden.ts";
 import { LIMITS } from "../observed.ts";
@@ -33,22 +33,36 @@ function speech(side: Side): fc.Arbitrary<Uint8Array> {
   );
 }
 
+const pauses = fc.constantFrom<Step>({ type: "waits", ms: 1 }, { type: "waits", ms: TURN_IDLE_MS });
+
+const received = (side: Side, bytes: Uint8Array): Step => ({ type: "received", side, bytes });
+
 const steps: fc.Arbitrary<Step[]> = fc.array(
   fc.oneof(
     {
       weight: 8,
-      arbitrary: sides.chain((side) =>
-        speech(side).map((bytes): Step => ({ type: "received", side, bytes }))
-      ),
+      arbitrary: sides.chain((side) => speech(side).map((bytes) => [received(side, bytes)])),
     },
     {
-      weight: 2,
-      arbitrary: fc.constantFrom<Step>({ type: "waits", ms: 1 }, { type: "waits", ms: TURN_IDLE_MS }),
+      // Stalls anywhere, in the middle of a frame too, and the other side may speak meanwhile.
+      weight: 3,
+      arbitrary: fc.tuple(sides, pauses, fc.nat(), fc.option(pauses)).chain(([side, pause, at, again]) =>
+        fc.tuple(speech(side), speech(opposite(side))).map(([bytes, other]) => {
+          const stall = at % (bytes.length + 1);
+          return [
+            received(side, bytes.subarray(0, stall)),
+            pause,
+            ...(again === null ? [] : [received(opposite(side), other), again]),
+            received(side, bytes.subarray(stall)),
+          ];
+        })
+      ),
     },
-    { weight: 1, arbitrary: sides.map((side): Step => ({ type: "ended", side })) },
+    { weight: 2, arbitrary: pauses.map((pause) => [pause]) },
+    { weight: 1, arbitrary: sides.map((side): Step[] => [{ type: "ended", side }]) },
   ),
   { maxLength: 10 },
-);
+).map((groups) => groups.flat());
 
 function cut(all: readonly Step[], size: number): Step[] {
   return all.flatMap((step): Step[] =>
@@ -86,8 +100,44 @@ Deno.test("a WebSocket is told the same however it is cut, once opened, once clo
         assert(!open, "the last turn is completed");
       },
     ),
-    { numRuns: 500 },
+    { numRuns: 1000 },
   );
+});
+
+Deno.test("a WebSocket's turn whose frame stalls half-way is over when that was silent for long enough", () => {
+  const question = encodeFrame({ opcode: 1, mask: true, payload: new Uint8Array(100).fill(97) });
+  const answer = encodeFrame({ opcode: 1, payload: new Uint8Array(7).fill(98) });
+  const said = (stall: number, size: number) => {
+    const steps: Step[] = [
+      received("client", question.subarray(0, stall)),
+      { type: "waits", ms: TURN_IDLE_MS - 1 },
+      received("client", question.subarray(stall, stall + 1)),
+      { type: "waits", ms: TURN_IDLE_MS },
+      received("client", question.subarray(stall + 1)),
+      received("server", answer),
+      { type: "waits", ms: TURN_IDLE_MS },
+    ];
+    return observeWebSocket(cut(steps, size)).events
+      .filter(({ kind }) => kind === "ws_turn_completed" || kind === "ws_message")
+      .map(({ kind, attributes: { flush_reason, first_ns, last_ns, ...rest } }) =>
+        kind === "ws_message"
+          ? rest["direction"]
+          : [flush_reason, rest["initiator"], Number(last_ns) - Number(first_ns), rest["client_frames"]]
+            .concat([rest["client_bytes"], rest["server_frames"], rest["server_bytes"]])
+      );
+  };
+  const ms = 1_000_000;
+  for (let size = 1; size <= question.length; size++) {
+    for (const stall of [6, 7, 50, 104]) {
+      const first = Math.max(0, stall - 6);
+      assertEquals(said(stall, size), [
+        ["idle_timeout", "client", (TURN_IDLE_MS - 1) * ms, 1, first + 1, 0, 0],
+        "request",
+        "response",
+        ["idle_timeout", "client", 0, 0, 100 - first - 1, 1, 7],
+      ]);
+    }
+  }
 });
 
 Deno.test("a WebSocket whose observer fails is told as closed all the same", () => {
