@@ -21,12 +21,42 @@ import { type HeaderBlock, HeaderBlockAssembler, isBlockFrame } from "../http2/h
 import { HpackDecoder } from "../http2/hpack_decoder.ts";
 import { INITIAL_SETTINGS, SETTINGS } from "../http2/settings.ts";
 import { badHeadAnswer } from "./answers.ts";
+import type { Flow } from "./flow.ts";
 import type { SessionConfig } from "./session_config.ts";
 
 /** An answer of our own that waits until the client can be told, and how the flow ends then. */
 export interface Refusal {
   readonly answer: Answer;
   readonly reason: CloseReason;
+}
+
+/** The phase in which the client is told, in the version of HTTP that it speaks. */
+export class Refusing {
+  readonly #refuser: Refuser;
+  readonly #refusal: Refusal;
+
+  constructor(private readonly flow: Flow, refusal: Refusal, version: "http1" | "http2") {
+    const { config, effects } = flow;
+    const send = (data: Uint8Array) => effects.send("client", data);
+    this.#refusal = refusal;
+    this.#refuser = version === "http2"
+      ? new Http2Refuser(refusal.answer, config, send)
+      : new Http1Refuser(refusal.answer, config, send);
+    flow.arm("client_head", config.limits.headMs);
+  }
+
+  get heldBytes(): number {
+    return this.#refuser.heldBytes;
+  }
+
+  received(data: Uint8Array): void {
+    if (this.#refuser.push(data)) this.close();
+  }
+
+  /** It is told, or there is no telling it any more. */
+  close(): void {
+    this.flow.close(this.#refusal.reason, this.#refusal.answer.detail);
+  }
 }
 
 /** Reads what a client says until it has been answered. */
