@@ -178,7 +178,7 @@ export class EventLog {
         const sequenceId = sequence + queue.sequenceOffset;
         const row = queue.sink.indexed ? indexRowStart(sequenceId, flowSequence, context, event) : "";
         queue.push(LINE_START + sequenceId + tail, row);
-        if (queue.queuedCharacters >= this.#limits.highWaterBytes) this.#full = true;
+        if (queue.queuedBytes >= this.#limits.highWaterBytes) this.#full = true;
       }
     }
     this.#dropped += this.#allQueues.length - queues.length;
@@ -230,7 +230,7 @@ export class EventLog {
     const expired = new Promise<void>((resolve) => {
       timer = setTimeout(() => {
         for (const queue of this.#queues) {
-          if (queue.queuedCharacters === 0) continue;
+          if (queue.queuedBytes === 0) continue;
           queue.fail(`event sink ${queue.sink.name} failed: it took nothing for ${limitMs} ms while closing`);
         }
         for (const { waiting } of this.#subscriptions) {
@@ -292,7 +292,7 @@ export class EventLog {
   #checkReady(): void {
     if (!this.#full) return;
     const { lowWaterBytes, lowWaterEvents } = this.#limits;
-    if (this.#queues.some((queue) => queue.queuedCharacters > lowWaterBytes)) return;
+    if (this.#queues.some((queue) => queue.queuedBytes > lowWaterBytes)) return;
     if (this.#subscriptions.some((subscription) => subscription.waiting > lowWaterEvents)) return;
     this.#full = false;
     this.onReady?.();

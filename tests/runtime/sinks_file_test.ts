@@ -9,6 +9,7 @@ import { FileSink, type SegmentFile } from "../../src/runtime/sinks/file_sink.ts
 import { SinkWriteError } from "../../src/runtime/sinks/sink.ts";
 import { StartError } from "../../src/runtime/start_error.ts";
 import { closed, decision, flowContext, received, requestHeaders } from "../log/log_builder.ts";
+import { batchOf } from "../support/batches.ts";
 
 async function withLog(test: (path: string) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "sinks_file_" });
@@ -246,7 +247,7 @@ const ALL = new TextEncoder().encode(LINES.join(""));
 Deno.test("FileSink continues short writes", async () => {
   const segment = new FakeSegment(Infinity, 7);
   const { sink, released } = fakeSink([segment]);
-  assertEquals(await sink.write({ lines: LINES, rows: null }), ALL.length);
+  assertEquals(await sink.write(batchOf(LINES)), ALL.length);
   assertEquals(segment.content, ALL);
   await sink.close();
   assertEquals([segment.closed, segment.synced, released()], [true, 1, 1]);
@@ -256,7 +257,7 @@ Deno.test("FileSink leaves whole lines only, wherever the disk is full, and tell
   for (let capacity = 0; capacity < ALL.length; capacity += 13) {
     const segment = new FakeSegment(capacity, 50);
     const { sink } = fakeSink([segment]);
-    const error = await assertRejects(() => sink.write({ lines: LINES, rows: null }), SinkWriteError);
+    const error = await assertRejects(() => sink.write(batchOf(LINES)), SinkWriteError);
     assertStringIncludes(error.message, "event sink log.jsonl failed: the disk is full; free some space");
     const text = new TextDecoder().decode(segment.content);
     assertEquals(text, LINES.slice(0, error.linesWritten).join(""), `capacity ${capacity}`);
@@ -271,14 +272,14 @@ Deno.test("FileSink leaves whole lines only, wherever the disk is full, and tell
 Deno.test("FileSink reports the fault also where the torn line cannot be cut off", async () => {
   const segment = new FakeSegment(byteLength(2) + 10, Infinity, false);
   const { sink } = fakeSink([segment]);
-  const error = await assertRejects(() => sink.write({ lines: LINES, rows: null }), SinkWriteError);
+  const error = await assertRejects(() => sink.write(batchOf(LINES)), SinkWriteError);
   assertEquals(error.linesWritten, 2);
 });
 
 Deno.test("FileSink that fails in a later segment counts the lines of the earlier ones", async () => {
   const segments = [new FakeSegment(), new FakeSegment(), new FakeSegment(10)];
   const { sink } = fakeSink(segments, byteLength(2));
-  const error = await assertRejects(() => sink.write({ lines: LINES, rows: null }), SinkWriteError);
+  const error = await assertRejects(() => sink.write(batchOf(LINES)), SinkWriteError);
   assertEquals(error.linesWritten, 4);
   assertEquals(segments.map(({ content }) => content.length), [
     byteLength(2),
@@ -299,7 +300,7 @@ Deno.test("FileSink that cannot begin a segment says which", async () => {
     () => Promise.reject(new Deno.errors.PermissionDenied("Permission denied (os error 13)")),
     () => {},
   );
-  const error = await assertRejects(() => sink.write({ lines: LINES, rows: null }), SinkWriteError);
+  const error = await assertRejects(() => sink.write(batchOf(LINES)), SinkWriteError);
   assertEquals(error.linesWritten, 3);
   assertStringIncludes(error.message, "log.jsonl.part00009 failed: access is denied");
 });
@@ -315,7 +316,7 @@ Deno.test("FileSink writes every line once and in order, however lines, sizes an
       async (lines, rotateBytes, shortWrite) => {
         const segments = lines.map(() => new FakeSegment(Infinity, shortWrite));
         const { sink } = fakeSink(segments, rotateBytes);
-        await sink.write({ lines, rows: null });
+        await sink.write(batchOf(lines));
         const written = segments.map(({ content }) =>
           new TextDecoder("utf-8", { ignoreBOM: true }).decode(content)
         );

@@ -6,17 +6,24 @@ import { SinkQueue } from "../../src/runtime/sinks/sink_queue.ts";
 import { StreamSink } from "../../src/runtime/sinks/stream_sink.ts";
 import { Subscription } from "../../src/runtime/sinks/subscription.ts";
 import type { LoggedEvent } from "../../src/core/event.ts";
+import { batchOf, linesOf } from "../support/batches.ts";
 
 interface Report {
   readonly failures: { message: string; linesLost: number }[];
   progress: number;
 }
 
+/** A batch as a sink saw it, kept after its write. */
+interface SeenBatch {
+  readonly lines: readonly string[];
+  readonly rows: readonly string[] | null;
+}
+
 function queueOver(
   write: (batch: Batch) => Promise<number>,
   indexed = false,
-): { queue: SinkQueue; batches: Batch[]; report: Report; closes: () => number } {
-  const batches: Batch[] = [];
+): { queue: SinkQueue; batches: SeenBatch[]; report: Report; closes: () => number } {
+  const batches: SeenBatch[] = [];
   const report: Report = { failures: [], progress: 0 };
   let closes = 0;
   const sink: Sink = {
@@ -25,7 +32,7 @@ function queueOver(
     indexed,
     notices: [],
     write(batch) {
-      batches.push(batch);
+      batches.push(seen(batch));
       return write(batch);
     },
     close() {
@@ -40,7 +47,13 @@ function queueOver(
   return { queue, batches, report, closes: () => closes };
 }
 
-const size = ({ lines }: Batch) => Promise.resolve(lines.join("").length);
+function seen({ data, lines, rows }: Batch): SeenBatch {
+  const all = linesOf(data);
+  assertEquals(all.length, lines);
+  return { lines: all, rows: rows === null ? null : [...rows] };
+}
+
+const size = ({ data }: Batch) => Promise.resolve(data.length);
 
 Deno.test("SinkQueue writes what comes within a few milliseconds as one batch", async () => {
   const written = Promise.withResolvers<void>();
@@ -54,7 +67,7 @@ Deno.test("SinkQueue writes what comes within a few milliseconds as one batch", 
   await written.promise;
   await queue.flush();
   assertEquals(batches, [{ lines: ["a\n", "b\n", "c\n"], rows: null }]);
-  assertEquals([queue.queuedCharacters, queue.bytesWritten], [0, 6]);
+  assertEquals([queue.queuedBytes, queue.bytesWritten], [0, 6]);
   await queue.close();
 });
 
@@ -89,7 +102,7 @@ Deno.test("SinkQueue has one write under way, keeps the order and loses nothing,
           assertEquals(++under, 1);
           await scheduler.schedule(Promise.resolve());
           under--;
-          return batch.lines.length;
+          return batch.data.length;
         });
         let pushed = 0;
         const pushing = scheduler.scheduleSequence(bursts.map((burst) => () => {
@@ -118,7 +131,7 @@ Deno.test("SinkQueue reports a failure once with what was lost, closes the sink 
   queue.push("y\n", "");
   await queue.flush();
   assertEquals(report.failures, [{ message: "sink test failed: full", linesLost: 3 }]);
-  assertEquals([queue.failed, queue.queuedCharacters, closes()], [true, 0, 1]);
+  assertEquals([queue.failed, queue.queuedBytes, closes()], [true, 0, 1]);
 });
 
 Deno.test("SinkQueue names the sink also where it threw something else", async () => {
@@ -142,9 +155,9 @@ Deno.test("StreamSink continues short writes and counts the lines that went out 
     },
   };
   const sink = new StreamSink("-", writer, () => void closes++);
-  assertEquals(await sink.write({ lines: ["one\n", "two\n"], rows: null }), 8);
+  assertEquals(await sink.write(batchOf(["one\n", "two\n"])), 8);
   room = 9;
-  const error = await sink.write({ lines: ["four\n", "five\n"], rows: null }).catch((fault) => fault);
+  const error = await sink.write(batchOf(["four\n", "five\n"])).catch((fault) => fault);
   assert(error instanceof SinkWriteError);
   assertEquals([taken, error.linesWritten], ["one\ntwo\nfour\nfive", 1]);
   assertStringIncludes(error.message, "event sink - failed: the reader has gone away");

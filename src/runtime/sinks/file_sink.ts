@@ -18,7 +18,6 @@ import {
   writeAll,
 } from "./sink.ts";
 import { openForAppend } from "./append_file.ts";
-import { BatchEncoder } from "./batch_encoder.ts";
 import { IndexFile } from "./index_file.ts";
 import { resumeLog } from "./resume.ts";
 
@@ -48,7 +47,6 @@ export class FileSink implements Sink {
   readonly #index: IndexFile | null;
   readonly #openSegment: (number: number) => Promise<SegmentFile>;
   readonly #release: () => void;
-  readonly #encoder = new BatchEncoder();
 
   /** `release` gives up the lock; it is called once, after the last segment is closed. */
   constructor(
@@ -88,18 +86,15 @@ export class FileSink implements Sink {
   }
 
   async write(batch: Batch): Promise<number> {
-    const data = this.#encoder.encode(batch.lines);
+    const { data } = batch;
     const { rotateBytes } = this.#options;
-    if (this.#index === null && rotateBytes === 0) {
-      await this.#append(data, 0);
-    } else {
-      await this.#writeSegmented(batch, data);
-    }
+    if (this.#index === null && rotateBytes === 0) await this.#append(data, 0);
+    else await this.#writeSegmented(batch);
     if (this.#options.sync === "fsync") {
       try {
         await this.#segment.file.syncData();
       } catch (fault) {
-        throw this.#failure(fault, batch.lines.length);
+        throw this.#failure(fault, batch.lines);
       }
     }
     return data.length;
@@ -121,12 +116,12 @@ export class FileSink implements Sink {
   }
 
   /** Cuts the batch into the runs of lines that go to one segment each. */
-  async #writeSegmented({ lines, rows }: Batch, data: Uint8Array): Promise<void> {
-    const lengths = lineLengths(lines, data.length);
+  async #writeSegmented({ data, lines, rows }: Batch): Promise<void> {
+    const lengths = lineLengths(data);
     const { rotateBytes } = this.#options;
     let first = 0;
     let start = 0;
-    while (first < lines.length) {
+    while (first < lines) {
       if (rotateBytes > 0 && this.#segment.bytes > 0 && this.#segment.bytes + lengths[first]! > rotateBytes) {
         await this.#rotate(first);
       }
@@ -140,7 +135,7 @@ export class FileSink implements Sink {
         }
         end += lengths[next++]!;
       } while (
-        next < lines.length &&
+        next < lines &&
         (rotateBytes === 0 || this.#segment.bytes + end - start + lengths[next]! <= rotateBytes)
       );
       await this.#append(data.subarray(start, end), first);
@@ -190,11 +185,13 @@ export class FileSink implements Sink {
   }
 }
 
-const encoder = new TextEncoder();
-
-function lineLengths(lines: readonly string[], totalBytes: number): number[] {
-  const lengths = lines.map((line) => line.length);
-  const characters = lengths.reduce((sum, length) => sum + length, 0);
-  // Equal sums mean that every character is one byte.
-  return characters === totalBytes ? lengths : lines.map((line) => encoder.encode(line).length);
+/** Of each line with its end, in octets. */
+function lineLengths(data: Uint8Array): number[] {
+  const lengths: number[] = [];
+  for (let start = 0; start < data.length;) {
+    const end = data.indexOf(10, start) + 1;
+    lengths.push(end - start);
+    start = end;
+  }
+  return lengths;
 }

@@ -17,7 +17,9 @@ export interface Sink {
 }
 
 export interface Batch {
-  readonly lines: readonly string[];
+  /** Whole lines, valid until the write has settled. */
+  readonly data: Uint8Array;
+  readonly lines: number;
   /** The start of each line's index row, empty for a line without one; null if the sink is not indexed. */
   readonly rows: readonly string[] | null;
 }

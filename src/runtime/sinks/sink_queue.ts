@@ -3,12 +3,13 @@
  * a few milliseconds, goes out as one batch. The queue never drops a line while its sink works: whoever
  * fills it looks at `queuedBytes` and stops reading its peers.
  */
-import { type Batch, explainFault, type Sink, SinkWriteError } from "./sink.ts";
+import { LineBuffer } from "./line_buffer.ts";
+import { explainFault, type Sink, SinkWriteError } from "./sink.ts";
 
 /** Long enough that a write serves many events, short enough that nobody who follows the log notices. */
 const BATCH_DELAY_MS = 5;
-/** A batch of this size does not wait, and none is much larger: encoding one holds up everything else. */
-const BATCH_CHARACTERS = 256 << 10;
+/** A batch of this size does not wait, and none is larger by more than a line: a write that fails loses little. */
+const BATCH_BYTES = 256 << 10;
 
 export interface SinkQueueEvents {
   /** A batch is out, or the queue was emptied by a failure. */
@@ -17,13 +18,25 @@ export interface SinkQueueEvents {
   failed(message: string, linesLost: number): void;
 }
 
+class PendingBatch {
+  readonly buffer = new LineBuffer();
+  readonly rows: string[] = [];
+
+  clear(): void {
+    this.buffer.clear();
+    this.rows.length = 0;
+  }
+}
+
 export class SinkQueue {
-  #lines: string[] = [];
-  #rows: string[] | null;
-  #pendingCharacters = 0;
-  #writingCharacters = 0;
-  #writingLines = 0;
-  #writing: Promise<void> | null = null;
+  /** The last one is being filled, those before it are full; never empty. */
+  #pending: PendingBatch[] = [new PendingBatch()];
+  #writing: PendingBatch | null = null;
+  /** The one that was written last, to be filled again. */
+  #spare: PendingBatch | null = null;
+  /** Of the full ones. */
+  #fullBytes = 0;
+  #underWay: Promise<void> | null = null;
   #timer: ReturnType<typeof setTimeout> | null = null;
   #failed = false;
   #pushed = 0;
@@ -34,12 +47,10 @@ export class SinkQueue {
   /** `sequenceOffset` is added to the run's own count to give the `sequence_id` in this sink's log. */
   constructor(readonly sink: Sink, readonly sequenceOffset: number, events: SinkQueueEvents) {
     this.#events = events;
-    this.#rows = sink.indexed ? [] : null;
   }
 
-  /** A character is a byte for nearly all of a log; where it is not the queue holds up to three times as much. */
-  get queuedCharacters(): number {
-    return this.#pendingCharacters + this.#writingCharacters;
+  get queuedBytes(): number {
+    return this.#fullBytes + this.#filling.buffer.size + (this.#writing?.buffer.size ?? 0);
   }
 
   get bytesWritten(): number {
@@ -53,21 +64,26 @@ export class SinkQueue {
   /** `row` is the start of the line's index row; empty if the sink is not indexed or the line has none. */
   push(line: string, row: string): void {
     if (this.#failed) return;
-    this.#lines.push(line);
-    this.#rows?.push(row);
-    this.#pendingCharacters += line.length;
+    const filling = this.#filling;
+    filling.buffer.add(line);
+    if (this.sink.indexed) filling.rows.push(row);
     this.#pushed++;
-    if (this.#writing !== null) return;
-    if (this.#pendingCharacters >= BATCH_CHARACTERS) this.#startWriting();
-    else this.#timer ??= setTimeout(() => this.#startWriting(), BATCH_DELAY_MS);
+    if (filling.buffer.size < BATCH_BYTES) {
+      if (this.#underWay === null) this.#timer ??= setTimeout(() => this.#startWriting(), BATCH_DELAY_MS);
+    } else if (this.#underWay === null) {
+      this.#startWriting();
+    } else {
+      this.#fullBytes += filling.buffer.size;
+      this.#pending.push(this.#takeSpare());
+    }
   }
 
   /** Resolves when all that was pushed before is in the sink, or the sink has failed. */
   async flush(): Promise<void> {
     const target = this.#pushed;
     while (this.#settled < target && !this.#failed) {
-      if (this.#writing === null) this.#startWriting();
-      await this.#writing;
+      if (this.#underWay === null) this.#startWriting();
+      await this.#underWay;
     }
   }
 
@@ -82,55 +98,68 @@ export class SinkQueue {
     if (this.#failed) return;
     this.#failed = true;
     this.#stopTimer();
-    const linesLost = this.#writingLines - linesWritten + this.#lines.length;
-    this.#lines = [];
-    this.#rows = null;
-    this.#pendingCharacters = 0;
-    this.#writingCharacters = 0;
-    this.#writingLines = 0;
+    const linesLost = this.#pushed - this.#settled - linesWritten;
+    this.#pending = [new PendingBatch()];
+    this.#writing = null;
+    this.#fullBytes = 0;
     this.#events.failed(message, linesLost);
     this.#events.progressed();
     // Frees the handle at once; also ends a write that hangs, where the platform can.
     void this.sink.close();
   }
 
+  get #filling(): PendingBatch {
+    return this.#pending[this.#pending.length - 1]!;
+  }
+
+  get #isEmpty(): boolean {
+    return this.#pending[0]!.buffer.lines === 0;
+  }
+
   #startWriting(): void {
     this.#stopTimer();
-    if (this.#writing !== null || this.#lines.length === 0 || this.#failed) return;
-    this.#writing = this.#write().finally(() => {
-      this.#writing = null;
-      if (this.#failed || this.#lines.length === 0) return;
-      if (this.#pendingCharacters >= BATCH_CHARACTERS) this.#startWriting();
+    if (this.#underWay !== null || this.#isEmpty || this.#failed) return;
+    this.#underWay = this.#write().finally(() => {
+      this.#underWay = null;
+      if (this.#failed || this.#isEmpty) return;
+      if (this.#pending.length > 1) this.#startWriting();
       else this.#timer ??= setTimeout(() => this.#startWriting(), BATCH_DELAY_MS);
     });
   }
 
   async #write(): Promise<void> {
-    const batch = this.#takeBatch();
+    const batch = this.#writing = this.#takeBatch();
+    const { lines, data } = batch.buffer;
     try {
-      this.#bytesWritten += await this.sink.write(batch);
+      this.#bytesWritten += await this.sink.write({
+        data,
+        lines,
+        rows: this.sink.indexed ? batch.rows : null,
+      });
     } catch (fault) {
       if (fault instanceof SinkWriteError) this.fail(fault.message, fault.linesWritten);
       else this.fail(`event sink ${this.sink.name} failed: ${explainFault(fault)}`);
       return;
     }
     if (this.#failed) return;
-    this.#writingCharacters = 0;
-    this.#settled += this.#writingLines;
-    this.#writingLines = 0;
+    this.#writing = null;
+    this.#settled += lines;
+    batch.clear();
+    this.#spare = batch;
     this.#events.progressed();
   }
 
-  #takeBatch(): Batch {
-    let count = 0;
-    let characters = 0;
-    while (count < this.#lines.length && characters < BATCH_CHARACTERS) {
-      characters += this.#lines[count++]!.length;
-    }
-    this.#pendingCharacters -= characters;
-    this.#writingCharacters = characters;
-    this.#writingLines = count;
-    return { lines: this.#lines.splice(0, count), rows: this.#rows?.splice(0, count) ?? null };
+  #takeBatch(): PendingBatch {
+    const batch = this.#pending.shift()!;
+    if (this.#pending.length === 0) this.#pending.push(this.#takeSpare());
+    else this.#fullBytes -= batch.buffer.size;
+    return batch;
+  }
+
+  #takeSpare(): PendingBatch {
+    const spare = this.#spare ?? new PendingBatch();
+    this.#spare = null;
+    return spare;
   }
 
   #stopTimer(): void {

@@ -3,7 +3,6 @@
  * Each opening is a log of its own there.
  */
 import { LOG_START } from "../../log/position.ts";
-import { BatchEncoder } from "./batch_encoder.ts";
 import { StartError } from "../start_error.ts";
 import {
   type Batch,
@@ -21,7 +20,6 @@ export class StreamSink implements Sink {
   readonly notices: readonly string[] = [];
   readonly #writer: ByteWriter;
   readonly #close: () => void;
-  readonly #encoder = new BatchEncoder();
 
   constructor(readonly name: string, writer: ByteWriter, close: () => void) {
     this.#writer = writer;
@@ -59,8 +57,7 @@ export class StreamSink implements Sink {
     }
   }
 
-  async write({ lines }: Batch): Promise<number> {
-    const data = this.#encoder.encode(lines);
+  async write({ data }: Batch): Promise<number> {
     const { written, fault } = await writeAll(this.#writer, data);
     if (fault !== null) {
       throw new SinkWriteError(
