@@ -65,6 +65,7 @@ const encoder = new TextEncoder();
 const PIECE_CHARACTERS = 4 << 10;
 /** In UTF-8, for one UTF-16 code unit. */
 const CHARACTER_BYTES_MAX = 3;
-const FIRST_BYTES = 64 << 10;
+/** Room for a batch, so that it is not copied while it grows; memory that is not written to costs nothing. */
+const FIRST_BYTES = 320 << 10;
 /** What is kept between batches; only an event of this size needs more. */
 const KEPT_BYTES_MAX = 1 << 20;

@@ -10,6 +10,8 @@ import { explainFault, type Sink, SinkWriteError } from "./sink.ts";
 const BATCH_DELAY_MS = 5;
 /** A batch of this size does not wait, and none is larger by more than a line: a write that fails loses little. */
 const BATCH_BYTES = 256 << 10;
+/** A sink that keeps up needs one batch besides the one under way; a few more serve a burst. */
+const SPARES_MAX = 3;
 
 export interface SinkQueueEvents {
   /** A batch is out, or the queue was emptied by a failure. */
@@ -32,8 +34,8 @@ export class SinkQueue {
   /** The last one is being filled, those before it are full; never empty. */
   #pending: PendingBatch[] = [new PendingBatch()];
   #writing: PendingBatch | null = null;
-  /** The one that was written last, to be filled again. */
-  #spare: PendingBatch | null = null;
+  /** Those that were written, to be filled again. */
+  readonly #spares: PendingBatch[] = [];
   /** Of the full ones. */
   #fullBytes = 0;
   #underWay: Promise<void> | null = null;
@@ -145,7 +147,7 @@ export class SinkQueue {
     this.#writing = null;
     this.#settled += lines;
     batch.clear();
-    this.#spare = batch;
+    if (this.#spares.length < SPARES_MAX) this.#spares.push(batch);
     this.#events.progressed();
   }
 
@@ -157,9 +159,7 @@ export class SinkQueue {
   }
 
   #takeSpare(): PendingBatch {
-    const spare = this.#spare ?? new PendingBatch();
-    this.#spare = null;
-    return spare;
+    return this.#spares.pop() ?? new PendingBatch();
   }
 
   #stopTimer(): void {
