@@ -135,6 +135,8 @@ export interface Decision {
   readonly override?: HostOverride;
   /** With the reason `http3`: what would have been decided, which holds where HTTP/3 is not passed through. */
   readonly prior?: Decision;
+  /** With `prior`: who designated the flow, where it is no override. */
+  readonly http3By?: "rule";
 }
 
 /** A client as far as TLS tells it, and the one host that something is learned about. */

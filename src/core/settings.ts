@@ -15,6 +15,8 @@ export interface PolicyRule {
   readonly sni?: readonly string[];
   readonly ja4?: readonly string[];
   readonly alpn?: readonly string[];
+  /** What it matches is HTTP/3; `action` is what holds where that is not passed through. */
+  readonly http3?: true;
   readonly action: Action;
 }
 
@@ -37,6 +39,8 @@ export interface HostOverride {
   readonly http3: boolean;
   /** Responses lose their Alt-Svc, so that clients stay on TCP. */
   readonly stripAltSvc: boolean;
+  /** False: fields that break a rule go through, as far as `http1/tolerance.ts` and its like in HTTP/2 say. */
+  readonly strictHeaders: boolean;
   /** Null: `tls.profile`. */
   readonly profile: TlsProfile | null;
 }

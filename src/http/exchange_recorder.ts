@@ -81,7 +81,7 @@ export class ExchangeRecorder {
   requestHead(facts: RequestFacts): void {
     this.#requestFacts = facts;
     this.#requestHeadBytes = facts.headBytes;
-    this.#emit("request_headers", {
+    this.#emitFields("request_headers", {
       authority: facts.authority,
       exchange_id: this.exchangeId,
       headers: redactFields(facts.fields, this.#capture.redactHeaders),
@@ -90,7 +90,7 @@ export class ExchangeRecorder {
       scheme: facts.scheme,
       target: facts.target,
       version: facts.version,
-    });
+    }, facts.tolerated);
     if (facts.protocol !== undefined) {
       this.#early = new EarlyContent(this.#spanBudget);
       return;
@@ -104,11 +104,12 @@ export class ExchangeRecorder {
     this.#responseHeadBytes += facts.headBytes;
     const headers = redactFields(facts.fields, this.#capture.redactHeaders);
     const interim = facts.status < 200 && facts.status !== 101;
-    this.#emit(
+    this.#emitFields(
       "response_headers",
       interim
         ? { exchange_id: this.exchangeId, headers, interim, status: facts.status, version: facts.version }
         : { exchange_id: this.exchangeId, headers, status: facts.status, version: facts.version },
+      facts.tolerated,
     );
     if (interim) return;
     const early = this.#early;
@@ -159,20 +160,20 @@ export class ExchangeRecorder {
   }
 
   /** `blockBytes`: what the trailers add to the bytes of the head. */
-  requestTrailers(fields: readonly Field[], blockBytes = 0): void {
+  requestTrailers(fields: readonly Field[], tolerated?: readonly string[], blockBytes = 0): void {
     this.#requestHeadBytes += blockBytes;
     const message = this.#requestMessage();
     message.contentFinished(false);
     message.trailers = fields;
-    this.#emitTrailers("request_trailers", fields);
+    this.#emitTrailers("request_trailers", fields, tolerated);
   }
 
-  responseTrailers(fields: readonly Field[], blockBytes = 0): void {
+  responseTrailers(fields: readonly Field[], tolerated?: readonly string[], blockBytes = 0): void {
     this.#responseHeadBytes += blockBytes;
     const message = this.#responseMessage();
     message.contentFinished(false);
     message.trailers = fields;
-    this.#emitTrailers("response_trailers", fields);
+    this.#emitTrailers("response_trailers", fields, tolerated);
   }
 
   /** The request is whole: its last span is written. */
@@ -282,11 +283,15 @@ export class ExchangeRecorder {
     );
   }
 
-  #emitTrailers(kind: EventKind, fields: readonly Field[]): void {
-    this.#emit(kind, {
+  #emitTrailers(kind: EventKind, fields: readonly Field[], tolerated?: readonly string[]): void {
+    this.#emitFields(kind, {
       exchange_id: this.exchangeId,
       headers: redactFields(fields, this.#capture.redactHeaders),
-    });
+    }, tolerated);
+  }
+
+  #emitFields(kind: EventKind, attributes: Attributes, tolerated: readonly string[] | undefined): void {
+    this.#emit(kind, tolerated === undefined ? attributes : { ...attributes, tolerated });
   }
 
   #emit(kind: EventKind, attributes: Attributes): void {

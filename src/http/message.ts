@@ -13,6 +13,8 @@ export interface RequestFacts {
   readonly version: string;
   readonly fields: readonly Field[];
   readonly headBytes: number;
+  /** Codes of what is wrong with the fields and was let through all the same. */
+  readonly tolerated?: readonly string[] | undefined;
 }
 
 export interface ResponseFacts {
@@ -20,4 +22,6 @@ export interface ResponseFacts {
   readonly version: string;
   readonly fields: readonly Field[];
   readonly headBytes: number;
+  /** As in `RequestFacts`. */
+  readonly tolerated?: readonly string[] | undefined;
 }

@@ -8,10 +8,10 @@
  */
 import type { Field } from "../http/fields.ts";
 import { type Http1Error, http1Error, quoteOctet } from "./errors.ts";
-import { parseFieldLines } from "./field_lines.ts";
 import type { Framing } from "./framing.ts";
 import { CR, decodeLatin1, HEX_VALUE, LF, OCTET_CLASS, QUOTED_TEXT, TEXT, TOKEN } from "./grammar.ts";
 import { badOctet, bareCr, HeadReader } from "./head_reader.ts";
+import { readFieldLines, type Tolerance, type Tolerated } from "./tolerance.ts";
 
 export interface BodySink {
   /** Validated octets of the message, in order, to be forwarded. */
@@ -19,7 +19,7 @@ export interface BodySink {
   /** The content in these octets, after removing the chunked coding. */
   content(bytes: Uint8Array): void;
   /** The fields of the trailer section; called only where there are some. */
-  trailers(fields: readonly Field[]): void;
+  trailers(fields: readonly Field[], tolerated: Tolerated): void;
 }
 
 export interface BodyLimits {
@@ -72,6 +72,7 @@ const BACKSLASH = 0x5c;
 
 export class BodyReader {
   readonly #limits: BodyLimits;
+  readonly #tolerance: Tolerance;
   #state: number;
   /** Octets of content still to come: of the chunk, or of the whole body. While in a size line: the size so far. */
   #remaining = 0;
@@ -84,8 +85,10 @@ export class BodyReader {
   #trailers: HeadReader | null = null;
   #error: Http1Error | null = null;
 
-  constructor(framing: Framing, limits: BodyLimits) {
+  /** `tolerance`: of the trailer section. */
+  constructor(framing: Framing, limits: BodyLimits, tolerance: Exclude<Tolerance, "lines"> = "none") {
     this.#limits = limits;
+    this.#tolerance = tolerance;
     switch (framing.type) {
       case "none":
         this.#state = DONE;
@@ -206,6 +209,7 @@ export class BodyReader {
     const reader = this.#trailers ??= new HeadReader({
       maxHeadBytes: this.#limits.maxHeadBytes,
       trailers: true,
+      tolerance: this.#tolerance,
     });
     const held = reader.buffered;
     const result = reader.push(data, index);
@@ -219,11 +223,12 @@ export class BodyReader {
       return this.#fail({ ...error, offset: this.#position + index - offset - held + error.offset });
     };
     if (result.type === "error") return refuse(result);
-    const lines = parseFieldLines(result.bytes, decodeLatin1(result.bytes), 0, this.#limits);
+    const text = decodeLatin1(result.bytes);
+    const lines = readFieldLines(result.bytes, text, 0, this.#limits, this.#tolerance);
     if (lines.type === "error") return refuse(lines);
     if (held === 0) forward(data, offset, result.next, sink);
     else sink.raw(result.bytes);
-    if (lines.fields.length > 0) sink.trailers(lines.fields);
+    if (lines.fields.length > 0) sink.trailers(lines.fields, lines.tolerated);
     this.#state = DONE;
     return { type: "done", next: result.next };
   }

@@ -12,6 +12,8 @@ export interface Exchange {
   readonly refusal: Answer | null;
   /** Its responses go on without Alt-Svc. */
   readonly stripsAltSvc: boolean;
+  /** Its messages are refused where their fields break a rule; see `tolerance.ts`. */
+  readonly strictHeaders: boolean;
   /** The whole request has been relayed. */
   requestDone: boolean;
   /** A byte of a response, interim ones included, has gone to the client. */

@@ -78,7 +78,7 @@ export function parseFieldLines(
 }
 
 /** Says what is wrong with a line whose name part `[lineStart, index)` is not a token right before a colon. */
-function nameError(
+export function nameError(
   bytes: Uint8Array,
   text: string,
   lineStart: number,

@@ -21,6 +21,11 @@ export const TEXT = 2;
 export const TARGET = 4;
 /** `qdtext` of RFC 9110 §5.6.4: TEXT without `"` and `\`. */
 export const QUOTED_TEXT = 8;
+/**
+ * Control octets that RFC 9110 §5.5 forbids in a value and that no reader takes for the end of a line. VT, FF and
+ * 0x1c to 0x1e are such to some, as CR and LF are to all; NUL ends strings.
+ */
+export const CONTROL = 16;
 
 export const OCTET_CLASS = octetClasses();
 
@@ -38,6 +43,8 @@ function octetClasses(): Uint8Array {
     if (text) bits |= TEXT;
     if (visible && character !== "#") bits |= TARGET;
     if (text && character !== '"' && character !== "\\") bits |= QUOTED_TEXT;
+    const control = octet >= 0x01 && octet <= 0x08 || octet >= 0x0e && octet <= 0x1b;
+    if (control || octet === 0x1f || octet === 0x7f) bits |= CONTROL;
     classes[octet] = bits;
   }
   return classes;

@@ -5,7 +5,7 @@
 import { type Field, listElements } from "../http/fields.ts";
 import { type Http1Error, http1Error } from "./errors.ts";
 import { quoteFound } from "../http/quote.ts";
-import { type FieldLimits, parseFieldLines } from "./field_lines.ts";
+import type { FieldLimits } from "./field_lines.ts";
 import {
   type ControlFields,
   controlFields,
@@ -19,6 +19,7 @@ import { CR, decodeLatin1, LF, OCTET_CLASS, SP, TARGET, TEXT, TOKEN } from "./gr
 import { badOctet, bareCr } from "./head_reader.ts";
 import { parseHostValue } from "./host.ts";
 import { badTargetOctet, classifyTarget, DEFAULT_PORTS, type Target } from "./target.ts";
+import { readFieldLines, type Tolerance, type Tolerated } from "./tolerance.ts";
 
 export type { Framing, Version } from "./framing.ts";
 export type { FieldLimits } from "./field_lines.ts";
@@ -43,6 +44,7 @@ export interface RequestHead {
   readonly upgrade: boolean;
   /** The value of Host; empty where HTTP/1.0 has none. */
   readonly host: string;
+  readonly tolerated: Tolerated;
 }
 
 export interface ResponseHead {
@@ -50,8 +52,10 @@ export interface ResponseHead {
   readonly version: Version;
   readonly status: number;
   readonly reason: string;
+  /** A value that goes on in further lines as one, with a space for each fold. */
   readonly fields: readonly Field[];
   readonly bytes: Uint8Array;
+  readonly tolerated: Tolerated;
 }
 
 export interface ResponseFraming {
@@ -60,14 +64,18 @@ export interface ResponseFraming {
   readonly keepAlive: boolean;
 }
 
-export function parseRequestHead(bytes: Uint8Array, limits: FieldLimits): RequestHead | Http1Error {
+export function parseRequestHead(
+  bytes: Uint8Array,
+  limits: FieldLimits,
+  tolerance: Tolerance = "none",
+): RequestHead | Http1Error {
   const text = decodeLatin1(bytes);
   const line = parseRequestLine(bytes, text);
   if (line.type === "error") return line;
   const { method, target, version } = line;
   const parsedTarget = classifyTarget(target, method);
   if ("type" in parsedTarget) return { ...parsedTarget, offset: parsedTarget.offset + method.length + 1 };
-  const lines = parseFieldLines(bytes, text, line.next, limits);
+  const lines = readFieldLines(bytes, text, line.next, limits, tolerance);
   if (lines.type === "error") return lines;
   const { fields } = lines;
   const control = controlFields(fields);
@@ -89,10 +97,15 @@ export function parseRequestHead(bytes: Uint8Array, limits: FieldLimits): Reques
       listElements(control.expect).includes("100-continue"),
     upgrade: control.upgrade.length > 0 && version === "HTTP/1.1" && offersUpgrade(control),
     host: control.host[0] ?? "",
+    tolerated: lines.tolerated,
   };
 }
 
-export function parseResponseHead(bytes: Uint8Array, limits: FieldLimits): ResponseHead | Http1Error {
+export function parseResponseHead(
+  bytes: Uint8Array,
+  limits: FieldLimits,
+  tolerance: Tolerance = "none",
+): ResponseHead | Http1Error {
   const text = decodeLatin1(bytes);
   const version = versionAt(text, 0);
   if (version === null) {
@@ -105,12 +118,15 @@ export function parseResponseHead(bytes: Uint8Array, limits: FieldLimits): Respo
   // §4 wants the space even when no reason follows. Servers forget it, and nothing depends on it.
   let reasonStart = 12;
   if (bytes[12] === SP) reasonStart = 13;
-  else if (bytes[12] !== CR) return invalidStatusLine(text, "has one space between status and reason");
+  else if (bytes[12] !== CR && !(bytes[12] === LF && tolerance === "lines")) {
+    return invalidStatusLine(text, "has one space between status and reason");
+  }
   let index = reasonStart;
   while (index < bytes.length && (OCTET_CLASS[bytes[index]!]! & TEXT) !== 0) index++;
-  const lineError = checkLineEnd(bytes, index);
+  const bareLf = bytes[index] === LF && tolerance === "lines";
+  const lineError = bareLf ? null : checkLineEnd(bytes, index);
   if (lineError !== null) return lineError;
-  const lines = parseFieldLines(bytes, text, index + 2, limits);
+  const lines = readFieldLines(bytes, text, index + (bareLf ? 1 : 2), limits, tolerance, bareLf);
   if (lines.type === "error") return lines;
   return {
     type: "response",
@@ -119,6 +135,7 @@ export function parseResponseHead(bytes: Uint8Array, limits: FieldLimits): Respo
     reason: text.substring(reasonStart, index),
     fields: lines.fields,
     bytes,
+    tolerated: lines.tolerated,
   };
 }
 

@@ -5,7 +5,8 @@
  * two readers disagree on what a line is.
  */
 import { type Http1Error, http1Error, quoteOctet } from "./errors.ts";
-import { CR, LF, OCTET_CLASS, TEXT } from "./grammar.ts";
+import { CONTROL, CR, LF, OCTET_CLASS, TEXT } from "./grammar.ts";
+import type { Tolerance } from "./tolerance.ts";
 
 export interface HeadReaderOptions {
   readonly maxHeadBytes: number;
@@ -13,6 +14,8 @@ export interface HeadReaderOptions {
   readonly allowLeadingCrlf?: boolean;
   /** Read a trailer section, which has no start-line and may be just the empty line. */
   readonly trailers?: boolean;
+  /** What is wrong with single lines and yet left to whoever parses them; nothing, unless it is said. */
+  readonly tolerance?: Tolerance;
 }
 
 export type HeadReaderResult =
@@ -51,6 +54,10 @@ export class HeadReader {
   #held: Uint8Array | null = null;
   #heldLength = 0;
   #error: Http1Error | null = null;
+  /** The class of octets that may stand in a line. */
+  #text = TEXT;
+  /** An LF alone ends a line. */
+  #bareLf = false;
 
   constructor(options: HeadReaderOptions) {
     this.#maxBytes = options.maxHeadBytes;
@@ -58,6 +65,13 @@ export class HeadReader {
     this.#trailers = options.trailers ?? false;
     this.#initialState = this.#trailers ? LINE_BEGIN : BEFORE_START_LINE;
     this.#state = this.#initialState;
+    this.tolerate(options.tolerance ?? "none");
+  }
+
+  /** From the next head on. */
+  tolerate(tolerance: Tolerance): void {
+    this.#text = tolerance === "none" ? TEXT : TEXT | CONTROL;
+    this.#bareLf = tolerance === "lines";
   }
 
   /** How many octets of an unfinished head are held. */
@@ -110,6 +124,7 @@ export class HeadReader {
       }
     }
 
+    const text = this.#text;
     const start = index;
     const end = Math.min(data.length, start + this.#maxBytes - this.#heldLength);
     scan:
@@ -117,10 +132,14 @@ export class HeadReader {
       const octet = data[index]!;
       switch (state) {
         case IN_LINE:
-          if ((OCTET_CLASS[octet]! & TEXT) !== 0) {
+          if ((OCTET_CLASS[octet]! & text) !== 0) {
             index++;
-            while (index < end && (OCTET_CLASS[data[index]!]! & TEXT) !== 0) index++;
+            while (index < end && (OCTET_CLASS[data[index]!]! & text) !== 0) index++;
             continue;
+          }
+          if (octet === LF && this.#bareLf) {
+            state = LINE_BEGIN;
+            break;
           }
           if (octet !== CR) return this.#fail(badOctet(octet, this.#position(start, index)));
           state = CR_IN_LINE;
@@ -133,6 +152,11 @@ export class HeadReader {
           if (octet === CR) {
             state = CR_AT_LINE_BEGIN;
             break;
+          }
+          if (octet === LF && this.#bareLf) {
+            index++;
+            state = BEFORE_START_LINE;
+            break scan;
           }
           state = IN_LINE;
           continue;

@@ -33,6 +33,7 @@ import {
 } from "./head.ts";
 import { HeadReader } from "./head_reader.ts";
 import { withoutFields, withoutH2cOffer, withoutTransferCoding } from "./rewrite.ts";
+import { bendsLines, type Tolerated, toleratedCodes } from "./tolerance.ts";
 
 export interface RelayLimits {
   readonly maxHeadBytes: number;
@@ -83,6 +84,8 @@ export interface RelayOptions {
   readonly firstExchangeId: number;
   /** Where there is no router: responses go on without Alt-Svc. */
   readonly stripsAltSvc: boolean;
+  /** What `tolerance.ts` lists is refused. With a router: in requests, before it is known whose they are. */
+  readonly strictHeaders: boolean;
 }
 
 /** A request whose head could not be taken, with the answer that is due in its turn. */
@@ -141,7 +144,8 @@ export class Http1Relay {
   readonly #requestSink: BodySink = {
     raw: (bytes) => this.#toServer.push(bytes),
     content: (bytes) => this.#receiving?.recorder?.requestContent(bytes),
-    trailers: (fields: readonly Field[]) => this.#receiving?.recorder?.requestTrailers(fields),
+    trailers: (fields: readonly Field[], tolerated: Tolerated) =>
+      this.#receiving?.recorder?.requestTrailers(fields, toleratedCodes(tolerated)),
   };
   readonly #responseSink: BodySink = {
     raw: (bytes) => {
@@ -151,7 +155,8 @@ export class Http1Relay {
       if (this.#unchunking) this.#toClient.push(bytes);
       this.#exchanges[0]?.recorder?.responseContent(bytes);
     },
-    trailers: (fields: readonly Field[]) => this.#exchanges[0]?.recorder?.responseTrailers(fields),
+    trailers: (fields: readonly Field[], tolerated: Tolerated) =>
+      this.#exchanges[0]?.recorder?.responseTrailers(fields, toleratedCodes(tolerated)),
   };
 
   constructor(options: RelayOptions, now: Instant) {
@@ -168,6 +173,7 @@ export class Http1Relay {
     this.#requestReader = new HeadReader({
       maxHeadBytes: options.limits.maxHeadBytes,
       allowLeadingCrlf: true,
+      tolerance: options.strictHeaders ? "none" : "values",
     });
     this.#responseReader = new HeadReader({ maxHeadBytes: options.limits.maxHeadBytes });
     this.#host.arm("idle", addMilliseconds(now, options.limits.idleMs));
@@ -281,7 +287,7 @@ export class Http1Relay {
   /** Forward mode: the waiting request goes out as `bytes`, to the server that is now connected. */
   routed(
     bytes: Uint8Array,
-    options: { freshServer: boolean; observe: boolean; stripsAltSvc: boolean },
+    options: { freshServer: boolean; observe: boolean; stripsAltSvc: boolean; strictHeaders: boolean },
     now: Instant,
   ): void {
     this.#now = now;
@@ -293,8 +299,16 @@ export class Http1Relay {
       this.#responseReader.reset();
       this.#serverState = "head";
     }
-    this.#beginExchange(head, options.observe, bytes, options.stripsAltSvc);
+    this.#beginExchange(head, bytes, options);
     this.#pump();
+    this.#flush();
+  }
+
+  /** Forward mode: the waiting request is not to be tolerated for where it goes. */
+  malformed(error: Http1Error, now: Instant): void {
+    this.#now = now;
+    this.#routing = null;
+    this.#badRequestHead(error);
     this.#flush();
   }
 
@@ -393,7 +407,11 @@ export class Http1Relay {
 
   #requestHead(bytes: Uint8Array): void {
     // A head that has to wait for its route outlives this read.
-    const head = parseRequestHead(this.#router === null ? bytes : bytes.slice(), this.#limits);
+    const head = parseRequestHead(
+      this.#router === null ? bytes : bytes.slice(),
+      this.#limits,
+      this.#options.strictHeaders ? "none" : "values",
+    );
     if (head.type === "error") {
       this.#badRequestHead(head);
       return;
@@ -448,7 +466,8 @@ export class Http1Relay {
     if (verdict.type !== "refuse") {
       const { bytes, upgrade } = withoutH2cOffer(head);
       const asked = upgrade === head.upgrade ? head : { ...head, upgrade };
-      this.#beginExchange(asked, verdict.type === "observe", bytes, this.#options.stripsAltSvc);
+      const { stripsAltSvc, strictHeaders } = this.#options;
+      this.#beginExchange(asked, bytes, { observe: verdict.type === "observe", stripsAltSvc, strictHeaders });
       return;
     }
     const exchange: Exchange = {
@@ -457,6 +476,7 @@ export class Http1Relay {
       recorder: this.#recorderFor(head),
       refusal: verdict.answer,
       stripsAltSvc: false,
+      strictHeaders: true,
       requestDone: true,
       responseStarted: false,
       responseDone: false,
@@ -499,19 +519,29 @@ export class Http1Relay {
       version: head.version,
       fields: head.fields,
       headBytes: head.bytes.length,
+      tolerated: toleratedCodes(head.tolerated),
     });
     return recorder;
   }
 
   readonly #record = (event: FlowEvent): void => this.#host.record(event);
 
-  #beginExchange(head: RequestHead, observe: boolean, bytes: Uint8Array, stripsAltSvc: boolean): void {
+  #beginExchange(
+    head: RequestHead,
+    bytes: Uint8Array,
+    { observe, stripsAltSvc, strictHeaders }: {
+      observe: boolean;
+      stripsAltSvc: boolean;
+      strictHeaders: boolean;
+    },
+  ): void {
     const exchange: Exchange = {
       id: this.#nextExchangeId,
       request: head,
       recorder: observe ? this.#recorderFor(head) : null,
       refusal: null,
       stripsAltSvc,
+      strictHeaders,
       requestDone: false,
       responseStarted: false,
       responseDone: false,
@@ -529,7 +559,7 @@ export class Http1Relay {
     if (head.framing.type === "none") {
       this.#requestDone();
     } else {
-      this.#requestBody = new BodyReader(head.framing, this.#limits);
+      this.#requestBody = new BodyReader(head.framing, this.#limits, strictHeaders ? "none" : "values");
       this.#clientState = "body";
     }
   }
@@ -583,6 +613,7 @@ export class Http1Relay {
       if (this.#serverState === "head") {
         if (this.#responseReader.buffered === 0) {
           this.#host.arm("server_head", addMilliseconds(this.#now, this.#limits.headMs));
+          this.#responseReader.tolerate(exchange.strictHeaders ? "none" : "lines");
         }
         const read = this.#responseReader.push(data, offset);
         if (read.type === "more") return;
@@ -614,7 +645,7 @@ export class Http1Relay {
 
   /** Handles a response head; true if the connection becomes opaque with it. */
   #responseHead(exchange: Exchange, bytes: Uint8Array): boolean {
-    const head = parseResponseHead(bytes, this.#limits);
+    const head = parseResponseHead(bytes, this.#limits, exchange.strictHeaders ? "none" : "lines");
     if (head.type === "error") {
       this.#badResponse(head);
       return false;
@@ -643,7 +674,9 @@ export class Http1Relay {
       version: head.version,
       fields: head.fields,
       headBytes: bytes.length,
+      tolerated: toleratedCodes(head.tolerated),
     };
+    if (bendsLines(head.tolerated)) exchange.keepAlive = false;
     if (switching) {
       exchange.recorder?.responseHead(facts, this.#now);
       exchange.responseStarted = true;
@@ -677,7 +710,11 @@ export class Http1Relay {
     if (framed.framing.type === "none") {
       this.#responseDone(exchange);
     } else {
-      this.#responseBody = new BodyReader(framed.framing, this.#limits);
+      this.#responseBody = new BodyReader(
+        framed.framing,
+        this.#limits,
+        exchange.strictHeaders ? "none" : "values",
+      );
       this.#serverState = "body";
     }
     return false;

@@ -9,7 +9,7 @@
 import { type Authority, formatAuthority } from "../core/authority.ts";
 import { listElements } from "../http/fields.ts";
 import { fieldValues } from "../http/media_type.ts";
-import { CR, encodeLatin1, LF } from "./grammar.ts";
+import { CR, encodeLatin1, HTAB, LF, SP } from "./grammar.ts";
 import type { RequestHead, ResponseHead } from "./head.ts";
 import { DEFAULT_PORTS } from "./target.ts";
 
@@ -83,7 +83,7 @@ const UPGRADE_OPTIONS: ReadonlySet<string> = new Set(["http2-settings", "upgrade
  */
 export function withoutTransferCoding(head: ResponseHead, dropped: ReadonlySet<string> = NONE): Uint8Array {
   const parts: Uint8Array[] = [head.bytes.subarray(0, nextLine(head.bytes, 0))];
-  parts.push(encodeLatin1("Connection: close\r\n"));
+  parts.push(encodeLatin1(`Connection: close${lineEndOf(head)}`));
   appendLines(parts, head, (name, value) => CODING_FIELDS.has(name) || dropped.has(name) ? null : value);
   return concat(parts);
 }
@@ -113,10 +113,10 @@ function appendLines(
 ): void {
   let lineStart = nextLine(bytes, 0);
   for (const [name, value] of fields) {
-    const lineEnd = nextLine(bytes, lineStart);
+    const lineEnd = nextFieldLine(bytes, lineStart);
     const edited = edit(name.toLowerCase(), value);
     if (edited === value) parts.push(bytes.subarray(lineStart, lineEnd));
-    else if (edited !== null) parts.push(encodeLatin1(`${name}: ${edited}\r\n`));
+    else if (edited !== null) parts.push(encodeLatin1(`${name}: ${edited}${lineEndOf({ bytes })}`));
     lineStart = lineEnd;
   }
   parts.push(bytes.subarray(lineStart));
@@ -130,11 +130,22 @@ function without(value: string, dropped: ReadonlySet<string>): string | null {
   return kept.filter((option) => option !== "").join(", ") || null;
 }
 
-/** The offset after the next CRLF. The head was parsed, so there is one. */
+/** The offset after the line. The head was parsed, so that an LF ends lines and nothing else. */
 function nextLine(bytes: Uint8Array, from: number): number {
-  let index = bytes.indexOf(CR, from);
-  while (index >= 0 && bytes[index + 1] !== LF) index = bytes.indexOf(CR, index + 1);
-  return index < 0 ? bytes.length : index + 2;
+  const index = bytes.indexOf(LF, from);
+  return index < 0 ? bytes.length : index + 1;
+}
+
+/** As `nextLine`, with the lines that its value goes on in. */
+function nextFieldLine(bytes: Uint8Array, from: number): number {
+  let next = nextLine(bytes, from);
+  while (bytes[next] === SP || bytes[next] === HTAB) next = nextLine(bytes, next);
+  return next;
+}
+
+/** All lines of a head end alike. */
+function lineEndOf({ bytes }: { readonly bytes: Uint8Array }): string {
+  return bytes[bytes.indexOf(LF) - 1] === CR ? "\r\n" : "\n";
 }
 
 function concat(parts: readonly Uint8Array[]): Uint8Array {

@@ -33,13 +33,15 @@ export class FieldBlocks {
   readonly #connection: Http2Connection;
   readonly #gate: RequestGate;
   readonly #altSvc: AltSvcFilter;
+  readonly #tolerant: boolean;
   /** The request that waits for the gate. */
   #undecided: Opening | null = null;
 
-  constructor(connection: Http2Connection, gate: RequestGate, altSvc: AltSvcFilter) {
+  constructor(connection: Http2Connection, gate: RequestGate, altSvc: AltSvcFilter, tolerant: boolean) {
     this.#connection = connection;
     this.#gate = gate;
     this.#altSvc = altSvc;
+    this.#tolerant = tolerant;
   }
 
   /** A request waits for the gate: nothing else of the client's may be read. */
@@ -124,7 +126,7 @@ export class FieldBlocks {
       const opening: Opening = {
         streamId,
         endStream,
-        request: readRequest(fields, { by, streamId }),
+        request: readRequest(fields, { by, streamId, tolerant: this.#tolerant }),
         fields,
         block,
       };
@@ -149,14 +151,14 @@ export class FieldBlocks {
     const order = stream.order[by];
     const recorded = stream.recorder;
     if (order.next === "trailers") {
-      const trailers = readTrailers(fields, { by, streamId });
+      const trailers = readTrailers(fields, { by, streamId, tolerant: this.#tolerant });
       if (trailers.type === "error") return trailers;
       const error = order.trailers(endStream);
       if (error !== null) return error;
-      if (by === "client") recorded?.requestTrailers(trailers.fields, block.raw.length);
-      else recorded?.responseTrailers(trailers.fields, block.raw.length);
+      if (by === "client") recorded?.requestTrailers(trailers.fields, trailers.tolerated, block.raw.length);
+      else recorded?.responseTrailers(trailers.fields, trailers.tolerated, block.raw.length);
     } else if (by === "server") {
-      const response = readResponse(fields, { by, streamId });
+      const response = readResponse(fields, { by, streamId, tolerant: this.#tolerant });
       if (response.type === "error") return response;
       const error = order.head(response, endStream, stream.method);
       if (error !== null) return error;
@@ -165,6 +167,7 @@ export class FieldBlocks {
         version: "HTTP/2",
         fields: response.fields,
         headBytes: block.raw.length,
+        tolerated: response.tolerated,
       }, this.#connection.now);
     }
     this.#forwardBlock(direction, fields, block);
@@ -255,7 +258,8 @@ export class FieldBlocks {
     }
     const full = this.#checkRoom(direction.by, promisedStreamId);
     if (full !== null) return full;
-    const request = readRequest(fields, { by: direction.by, streamId: promisedStreamId });
+    const origin = { by: direction.by, streamId: promisedStreamId, tolerant: this.#tolerant };
+    const request = readRequest(fields, origin);
     if (request.type === "error") return request;
     const stream = this.#connection.openStream(promisedStreamId, "reserved", request, block.raw.length, true);
     stream.known = true;

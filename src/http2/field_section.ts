@@ -2,12 +2,19 @@
  * What a decoded list of fields says as the head of a request, of a response, or as trailers, or why
  * it is malformed (RFC 9113 §8.1.1, §8.2 and §8.3). A malformed section is a stream error.
  *
+ * Where an override says so (`strict_headers = false`) two things are let through that real peers send: white space
+ * around a value, which some libraries leave to their users, and in responses the fields of HTTP/1.1's connections,
+ * which servers put into every response. Neither says where a message ends, for frames do. Not Transfer-Encoding,
+ * which a server behind might believe when it speaks HTTP/1.1 further on, nor guarded fields with white space, nor
+ * anything in pseudo-header fields; CR, LF and NUL never.
+ *
  * Fields are judged by what was found out when they were decoded. Values of pseudo-header fields
  * have grammars of their own. Where a looser one is harmless between two HTTP/2 peers it is taken:
  * nothing is written anew in another syntax, and the server judges for itself.
  */
 import type { Side } from "../core/side.ts";
 import type { Field } from "../http/fields.ts";
+import { isGuarded } from "../http/guarded_fields.ts";
 import { type Http2Error, http2Error, type Http2ErrorCode } from "./errors.ts";
 import { quoteFound } from "../http/quote.ts";
 import { expectAgain } from "../log/recurring.ts";
@@ -29,6 +36,8 @@ export interface RequestSection {
   /** The field lines after the pseudo-header fields. */
   readonly fields: readonly Field[];
   readonly contentLength: number | null;
+  /** Codes of what was let through; undefined: nothing. */
+  readonly tolerated?: readonly Http2ErrorCode[] | undefined;
 }
 
 export interface ResponseSection {
@@ -36,17 +45,21 @@ export interface ResponseSection {
   readonly status: number;
   readonly fields: readonly Field[];
   readonly contentLength: number | null;
+  readonly tolerated?: readonly Http2ErrorCode[] | undefined;
 }
 
 export interface TrailerSection {
   readonly type: "trailers";
   readonly fields: readonly Field[];
+  readonly tolerated?: readonly Http2ErrorCode[] | undefined;
 }
 
 /** Where the section stands, for its errors. */
 export interface SectionOrigin {
   readonly by: Side;
   readonly streamId: number;
+  /** What may be let through is. The same for all sections of a connection. */
+  readonly tolerant?: boolean;
 }
 
 /** Sections by lists that will come again; null until one has been read. */
@@ -74,7 +87,7 @@ export function readRequest(list: readonly HpackField[], origin: SectionOrigin):
   if (known?.type === "request") return known;
   const common = readCommon(list, origin, REQUEST_PSEUDO_FIELDS);
   if (common.type === "error") return common;
-  const { pseudo, fields, contentLength, host } = common;
+  const { pseudo, fields, contentLength, host, tolerated } = common;
   const method = pseudo.get("method");
   if (method === undefined) return missing(":method", origin);
   if (!TOKEN.test(method)) return refuse("invalid_method", ":method", method, "a token", origin);
@@ -106,6 +119,7 @@ export function readRequest(list: readonly HpackField[], origin: SectionOrigin):
     hostDiffers,
     fields,
     contentLength,
+    tolerated,
   });
 }
 
@@ -118,14 +132,14 @@ export function readResponse(
   if (known?.type === "response") return known;
   const common = readCommon(list, origin, RESPONSE_PSEUDO_FIELDS);
   if (common.type === "error") return common;
-  const { pseudo, fields, contentLength } = common;
+  const { pseudo, fields, contentLength, tolerated } = common;
   const status = pseudo.get("status");
   if (status === undefined) return missing(":status", origin);
   // §8.6: there is no 101 in HTTP/2.
   if (!STATUS.test(status) || status === "101") {
     return refuse("invalid_status", ":status", status, "three digits, from 100 on and not 101", origin);
   }
-  return keepSection(list, { type: "response", status: Number(status), fields, contentLength });
+  return keepSection(list, { type: "response", status: Number(status), fields, contentLength, tolerated });
 }
 
 export function readTrailers(
@@ -133,7 +147,8 @@ export function readTrailers(
   origin: SectionOrigin,
 ): TrailerSection | Http2Error {
   const common = readCommon(list, origin, NO_PSEUDO_FIELDS);
-  return common.type === "error" ? common : { type: "trailers", fields: common.fields };
+  if (common.type === "error") return common;
+  return { type: "trailers", fields: common.fields, tolerated: common.tolerated };
 }
 
 const PSEUDO_FIELDS = ["method", "scheme", "authority", "path", "protocol", "status"] as const;
@@ -155,6 +170,7 @@ interface Common {
   readonly fields: readonly Field[];
   readonly contentLength: number | null;
   readonly host: string | null;
+  readonly tolerated?: readonly Http2ErrorCode[] | undefined;
 }
 
 /** What holds in every section: §8.2, and the place of pseudo-header fields of §8.3. */
@@ -167,9 +183,15 @@ function readCommon(
   const fields: Field[] = [];
   let contentLength: number | null = null;
   let host: string | null = null;
+  let tolerated: Http2ErrorCode[] | undefined;
   for (const { field, kind, validValue } of list) {
     const [name, value] = field;
-    if (!validValue) {
+    if (
+      !validValue && origin.tolerant === true && kind === "regular" && !isGuarded(name) &&
+      !/[\r\n\0]/.test(value)
+    ) {
+      tolerated = added(tolerated, "invalid_field_value");
+    } else if (!validValue) {
       // Not the value: it may be one that is redacted elsewhere.
       return malformed(
         "invalid_field_value",
@@ -189,6 +211,10 @@ function readCommon(
           origin,
         );
       case "connection_specific":
+        if (origin.tolerant === true && allowed === RESPONSE_PSEUDO_FIELDS && name !== "transfer-encoding") {
+          tolerated = added(tolerated, "connection_specific_field");
+          break;
+        }
         return malformed("connection_specific_field", `${name} has no place in HTTP/2; remove it`, origin);
       case "te":
         if (value.toLowerCase() !== "trailers") {
@@ -224,7 +250,13 @@ function readCommon(
     }
     fields.push(field);
   }
-  return { type: "common", pseudo, fields, contentLength, host };
+  return { type: "common", pseudo, fields, contentLength, host, tolerated };
+}
+
+function added(codes: Http2ErrorCode[] | undefined, code: Http2ErrorCode): Http2ErrorCode[] {
+  if (codes === undefined) return [code];
+  if (!codes.includes(code)) codes.push(code);
+  return codes;
 }
 
 function misplaced(

@@ -41,6 +41,8 @@ export interface Http2RelayOptions extends RecordingOptions {
   readonly gate: RequestGate;
   /** Responses go on without Alt-Svc, and its frames not at all. */
   readonly stripsAltSvc: boolean;
+  /** What `field_section.ts` could let through is refused. */
+  readonly strictHeaders: boolean;
 }
 
 const NOTHING = new Uint8Array(0);
@@ -58,10 +60,10 @@ export class Http2Relay {
   #serverEnded = false;
 
   constructor(options: Http2RelayOptions, now: Instant) {
-    const { gate, host, limits, stripsAltSvc } = options;
+    const { gate, host, limits, strictHeaders, stripsAltSvc } = options;
     this.#connection = new Http2Connection(host, limits, options, now);
     this.#altSvc = new AltSvcFilter(this.#connection, stripsAltSvc);
-    this.#fieldBlocks = new FieldBlocks(this.#connection, gate, this.#altSvc);
+    this.#fieldBlocks = new FieldBlocks(this.#connection, gate, this.#altSvc, !strictHeaders);
     this.#dataFrames = new DataFrames(this.#connection);
     this.#heldFrameTimers = {
       client: new HeldFrameTimer(host, "client_head", limits.headMs),

@@ -59,6 +59,7 @@ export class StreamRecording {
       version: "HTTP/2",
       fields: request.fields,
       headBytes,
+      tolerated: request.tolerated,
     });
     return recorder;
   }

@@ -97,7 +97,7 @@ const unit = {
   data: optional(text),
   data_base64: optional(base64),
 };
-const trailers = { exchange_id: ordinal, headers: fieldLines };
+const trailers = { exchange_id: ordinal, headers: fieldLines, tolerated: optional(texts) };
 
 const ATTRIBUTE_RULES: Readonly<Record<EventKind, Readonly<Record<string, Rule>>>> = {
   connect_received: { authority: text, method: text },
@@ -112,7 +112,7 @@ const ATTRIBUTE_RULES: Readonly<Record<EventKind, Readonly<Record<string, Rule>>
     sni: optional(text),
   },
   http3_passthrough: {
-    hint: oneOf(["connect_alpn", "connect_udp", "client_hello", "override"]),
+    hint: oneOf(["connect_alpn", "connect_udp", "client_hello", "rule", "override"]),
     prior_action: oneOf(["intercept", "tunnel"]),
   },
   tls_client_hello: {
@@ -178,6 +178,7 @@ const ATTRIBUTE_RULES: Readonly<Record<EventKind, Readonly<Record<string, Rule>>
     authority: text,
     version: text,
     headers: fieldLines,
+    tolerated: optional(texts),
   },
   request_body_chunk: bodyChunk,
   request_trailers: trailers,
@@ -187,6 +188,7 @@ const ATTRIBUTE_RULES: Readonly<Record<EventKind, Readonly<Record<string, Rule>>
     version: text,
     headers: fieldLines,
     interim: optional({ expected: "true", test: (value) => value === true }),
+    tolerated: optional(texts),
   },
   response_body_chunk: bodyChunk,
   response_trailers: trailers,

@@ -24,21 +24,28 @@ export function compileOverrides(overrides: readonly HostOverride[]): CompiledOv
     };
   }
   const byId = new Map<string | null, HostOverride>(overrides.map((override) => [override.id, override]));
+  const apply = (decision: Decision, question: Question): Decision => {
+    const { authority } = question;
+    // The name in a ClientHello is the authority of a question of its own.
+    const found = byId.get(compiled.policy({ ...question, authority, sni: null }).ruleId);
+    if (found === undefined) return decision;
+    // Whole connections are HTTP/3; a request that can be seen is none.
+    if (found.http3 && question.path === null) {
+      return { action: "tunnel", reason: "http3", ruleId: found.id, prior: decision };
+    }
+    if (decision.action !== "intercept") return decision;
+    if (found.forceTunnel) return { action: "tunnel", reason: "override", ruleId: found.id };
+    return { ...decision, override: found };
+  };
   return {
     type: "overrides",
     override: (decision, question) => {
       if (byId.size === 0 || decision.action === "block") return decision;
-      const { authority } = question;
-      // The name in a ClientHello is the authority of a question of its own.
-      const found = byId.get(compiled.policy({ ...question, authority, sni: null }).ruleId);
-      if (found === undefined) return decision;
-      // Whole connections are HTTP/3; a request that can be seen is none.
-      if (found.http3 && question.path === null) {
-        return { action: "tunnel", reason: "http3", ruleId: found.id, prior: decision };
+      if (decision.prior !== undefined) {
+        const prior = apply(decision.prior, question);
+        return { ...decision, prior: prior.prior ?? prior };
       }
-      if (decision.action !== "intercept") return decision;
-      if (found.forceTunnel) return { action: "tunnel", reason: "override", ruleId: found.id };
-      return { ...decision, override: found };
+      return apply(decision, question);
     },
   };
 }

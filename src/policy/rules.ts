@@ -60,8 +60,7 @@ export function compilePolicy(settings: Settings["policy"]): CompiledPolicy {
       const ports = rule.ports === undefined ? null : new Set(rule.ports);
       requestBlocks.addAll(rule.hosts, { ...listEntry(0), ports }, where, "");
     }
-    const decision: Decision = { action: rule.action, reason: "rule", ruleId: rule.id };
-    decisions.push(Object.freeze(hello === null ? decision : { ...decision, onHello: true }));
+    decisions.push(decisionOf(rule, hello !== null));
   }
   const blockFault = index.addAll(settings.blockHosts, listEntry(decisions.length), "policy.block_hosts", "");
   if (blockFault !== null) return { type: "error", detail: blockFault };
@@ -95,12 +94,23 @@ export function compilePolicy(settings: Settings["policy"]): CompiledPolicy {
         }
       }
       const decision = decisions[rank] ?? fallback;
-      if (!blocksRequests || question.path !== null || decision.action !== "intercept") return decision;
+      const plain = decision.prior ?? decision;
+      // Whole connections are HTTP/3; a request that can be seen is none.
+      if (question.path !== null) return plain;
+      if (!blocksRequests || plain.action !== "intercept") return decision;
       const names = [host, sni ?? host, hello?.connectHost ?? host];
-      const isConcerned = names.some((name) => requestBlocks.firstMatch(name, asked) !== NO_MATCH);
-      return isConcerned ? { ...decision, blocksRequests: true } : decision;
+      if (names.every((name) => requestBlocks.firstMatch(name, asked) === NO_MATCH)) return decision;
+      const marked: Decision = { ...plain, blocksRequests: true };
+      return decision.prior === undefined ? marked : { ...decision, prior: marked };
     },
   };
+}
+
+function decisionOf({ id, action, http3 }: PolicyRule, onHello: boolean): Decision {
+  const plain: Decision = { action, reason: "rule", ruleId: id };
+  const prior: Decision = Object.freeze(onHello ? { ...plain, onHello: true } : plain);
+  if (http3 !== true) return prior;
+  return Object.freeze({ action: "tunnel", reason: "http3", ruleId: id, prior, http3By: "rule" });
 }
 
 export const HELLO_CONDITIONS = ["sni", "ja4", "alpn"] as const;
@@ -114,6 +124,12 @@ function ruleFault(rule: PolicyRule, ids: ReadonlySet<string>): string | null {
   for (const name of ["ports", "paths", "methods", ...HELLO_CONDITIONS] as const) {
     if (rule[name]?.length !== 0) continue;
     return `rule "${rule.id}" has an empty list of ${name} and would never match; leave ${name} out for all`;
+  }
+  if (rule.http3 === true && (rule.paths ?? rule.methods) !== undefined) {
+    return `rule "${rule.id}" is about requests, and what is passed through as HTTP/3 has none that can be seen`;
+  }
+  if (rule.http3 === true && rule.action === "block") {
+    return `rule "${rule.id}" blocks, so that nothing passes through as HTTP/3; leave http3 out`;
   }
   for (const path of rule.paths ?? []) {
     const fault = pathFault(path);

@@ -42,6 +42,7 @@ export class ForwardRouter implements Router {
   #waiting: Waiting | null = null;
   #observe = true;
   #stripsAltSvc = false;
+  #strictHeaders = true;
   #server: Authority | null = null;
   #serverOpen = false;
   #served = 0;
@@ -112,14 +113,22 @@ export class ForwardRouter implements Router {
     const waiting = this.#waiting;
     if (waiting === null || id !== this.#asked) return;
     this.#asked = null;
-    this.options.effects.record(connectDecisionEvent(decision));
+    const { override } = decision;
+    this.options.effects.record(connectDecisionEvent(decision, { overrideId: override?.id }));
     if (decision.action === "block") {
       this.#waiting = null;
       this.relay.refused(blockedAnswer(waiting.authority, decision.ruleId), "blocked", "blocked", this.now);
       return;
     }
     this.#observe = decision.action === "intercept";
-    this.#stripsAltSvc = decision.override?.stripAltSvc === true;
+    this.#stripsAltSvc = override?.stripAltSvc === true;
+    this.#strictHeaders = override?.strictHeaders !== false;
+    const [malformed] = waiting.head.tolerated;
+    if (malformed !== undefined && this.#strictHeaders) {
+      this.#waiting = null;
+      this.relay.malformed(malformed, this.now);
+      return;
+    }
     const same = this.#server !== null && this.#server.host === waiting.authority.host &&
       this.#server.port === waiting.authority.port;
     if (this.#serverOpen && same) {
@@ -165,7 +174,12 @@ export class ForwardRouter implements Router {
     const bytes = toOriginForm(waiting.head, waiting.path, waiting.authority);
     this.relay.routed(
       bytes,
-      { freshServer, observe: this.#observe, stripsAltSvc: this.#stripsAltSvc },
+      {
+        freshServer,
+        observe: this.#observe,
+        stripsAltSvc: this.#stripsAltSvc,
+        strictHeaders: this.#strictHeaders,
+      },
       this.now,
     );
   }

@@ -1,14 +1,14 @@
 /**
  * HTTP/3 is passed through: QUIC is not decrypted here, so a flow that is designated HTTP/3 is tunnelled, and the
  * log says what would have been decided without that. A block wins. Who designates is the client, by the ALPN field
- * of its CONNECT (RFC 7639) or the protocols in its ClientHello, or an override of the user's; neither is proof of
- * what the bytes are.
+ * of its CONNECT (RFC 7639) or the protocols in its ClientHello, or a rule or an override of the user's; none of them
+ * is proof of what the bytes are.
  */
 import type { Action, Decision } from "../core/session.ts";
 import type { Field } from "../http/fields.ts";
 
 /** What designated a flow, as `http3_passthrough` has it. */
-export const HTTP3_HINTS = ["connect_alpn", "connect_udp", "client_hello", "override"] as const;
+export const HTTP3_HINTS = ["connect_alpn", "connect_udp", "client_hello", "rule", "override"] as const;
 export type Http3Hint = typeof HTTP3_HINTS[number];
 
 export interface Http3Passthrough {
@@ -22,17 +22,17 @@ export interface Http3Settled {
   readonly passthrough: Http3Passthrough | null;
 }
 
-/** `hint`: what designates the flow beside an override. `enabled`: `http.http3_passthrough`. */
+/** `hint`: what designates the flow beside rules and overrides. `enabled`: `http.http3_passthrough`. */
 export function settleHttp3(given: Decision, hint: Http3Hint | null, enabled: boolean): Http3Settled {
   const prior = given.prior ?? given;
-  const by = given.prior === undefined ? hint : "override";
+  const by = given.prior === undefined ? hint : given.http3By ?? "override";
   if (hint === "connect_udp" && !enabled && prior.action === "intercept") {
     // Nothing can intercept a datagram, so what may not pass through may not pass.
     return { decision: { action: "block", reason: "http3", ruleId: null }, passthrough: null };
   }
   if (by === null || !enabled || prior.action === "block") return { decision: prior, passthrough: null };
   return {
-    decision: { action: "tunnel", reason: "http3", ruleId: by === "override" ? given.ruleId : null },
+    decision: { action: "tunnel", reason: "http3", ruleId: given.prior === undefined ? null : given.ruleId },
     passthrough: { hint: by, priorAction: prior.action },
   };
 }

@@ -180,6 +180,8 @@ export class HttpRelaying {
   #newHttp1Relay(scheme: string, router: ForwardRouter | null): Http1Relay {
     return new Http1Relay({
       ...this.#options(scheme),
+      // Where a plain request goes is known when it is read.
+      ...(router === null ? {} : { strictHeaders: this.flow.config.strictHeaders }),
       limits: this.flow.config.limits,
       router,
       gate: router === null ? this.policy.openGate("http1", scheme) : null,
@@ -203,6 +205,7 @@ export class HttpRelaying {
       authority: this.flow.authority,
       firstExchangeId: this.#exchangeId,
       stripsAltSvc: this.policy.override?.stripAltSvc === true,
+      strictHeaders: this.policy.override?.strictHeaders !== false,
     };
   }
 

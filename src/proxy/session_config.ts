@@ -26,6 +26,8 @@ export interface SessionConfig {
   readonly connectMs: number;
   readonly tlsHandshakeMs: number;
   readonly tunnelIdleMs: number;
+  /** No override says otherwise of any host. */
+  readonly strictHeaders: boolean;
   readonly tlsProfile: TlsProfile;
   readonly upstreamSniMode: Settings["tls"]["upstreamSniMode"];
   /** `capture.observe`; where not, `observe` is not asked. */
@@ -75,6 +77,7 @@ export function sessionConfig(
     connectMs: settings.timeouts.connectMs,
     tlsHandshakeMs: settings.timeouts.tlsHandshakeMs,
     tunnelIdleMs: settings.timeouts.tunnelIdleMs,
+    strictHeaders: settings.overrides.every(({ strictHeaders }) => strictHeaders),
     tlsProfile: settings.tls.profile,
     upstreamSniMode: settings.tls.upstreamSniMode,
     decidesRequests: asks.decidesRequests ?? false,

@@ -19,7 +19,10 @@ interface Outcome {
 
 type Step = readonly [Side, Uint8Array];
 
-function run(steps: readonly Step[], { abort = false, ends = false, stripsAltSvc = false } = {}): Outcome {
+function run(
+  steps: readonly Step[],
+  { abort = false, ends = false, stripsAltSvc = false, strictHeaders = true } = {},
+): Outcome {
   const sent: Record<Side, string> = { client: "", server: "" };
   const events: unknown[] = [];
   const resets: Side[] = [];
@@ -54,6 +57,7 @@ function run(steps: readonly Step[], { abort = false, ends = false, stripsAltSvc
     gate: null,
     firstExchangeId: 1,
     stripsAltSvc,
+    strictHeaders,
   }, 0);
   for (const [side, data] of steps) if (finished === null) relay.received(side, data, 0);
   if (ends && finished === null) relay.ended("client", 0);
@@ -287,4 +291,82 @@ Deno.test("Http1Relay keeps Alt-Svc from the client where it is told to, every o
     }),
   );
   assertEquals(run(steps).toClient, `${early}${head}abc${OK}`);
+});
+
+/** What the heads of these events say of what was tolerated. */
+function tolerated({ events }: Outcome, kind: string): unknown[] {
+  return (events as { kind: string; tolerated?: unknown }[]).filter((event) => event.kind === kind)
+    .map((event) => event.tolerated);
+}
+
+Deno.test("Http1Relay lets control octets in values through where it is told to, the octets as they came, whatever the cuts", () => {
+  const post = "POST / HTTP/1.1\r\nHost: a.test\r\nX: \x01\x7f\r\nTransfer-Encoding: chunked\r\n\r\n" +
+    "3\r\nabc\r\n0\r\nT: \x02\r\n\r\n";
+  const response =
+    "HTTP/1.1 200 OK\r\nY: \x03\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nU: \x04\r\n\r\n";
+  const steps: Step[] = [["client", latin1(post)], ["server", latin1(response)], ["client", latin1(GET)], [
+    "server",
+    latin1(OK),
+  ]];
+  const whole = run(steps, { strictHeaders: false });
+  assertEquals([whole.toServer, whole.toClient], [post + GET, response + OK]);
+  assertEquals(whole.finished, null);
+  for (const kind of ["request_headers", "response_headers"]) {
+    assertEquals(tolerated(whole, kind), [["control_byte"], undefined]);
+  }
+  assertEquals(tolerated(whole, "request_trailers"), [["control_byte"]]);
+  assertEquals(tolerated(whole, "response_trailers"), [["control_byte"]]);
+  for (let size = 1; size < 200; size++) {
+    const cut = steps.flatMap(([side, bytes]) => cutInto(bytes, size).map((piece): Step => [side, piece]));
+    assertEquals(run(cut, { strictHeaders: false }), whole);
+  }
+  assertEquals(run(steps).toServer, "");
+});
+
+Deno.test("Http1Relay ends the connection with a response whose lines it tolerated", () => {
+  const heads: [code: string, head: string][] = [
+    ["obs_fold", "HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 3\r\n\r\n"],
+    ["whitespace_before_colon", "HTTP/1.1 200 OK\r\nX : a\r\nContent-Length: 3\r\n\r\n"],
+    ["bare_lf", "HTTP/1.1 200 OK\nContent-Length: 3\n\n"],
+    // Of an interim response too: another might be taken for the final one.
+    ["bare_lf", "HTTP/1.1 103 Early\n\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"],
+  ];
+  for (const [code, head] of heads) {
+    const steps: Step[] = [["client", latin1(GET + GET)], ["server", latin1(`${head}abc${OK}`)]];
+    const whole = run(steps, { strictHeaders: false });
+    assertEquals([whole.toClient, whole.finished, whole.resets], [`${head}abc`, "complete", []], code);
+    assertEquals(tolerated(whole, "response_headers")[0], [code]);
+    const ends = (whole.events as { kind: string; outcome?: string; error_code?: string }[]).filter((event) =>
+      event.kind === "exchange_completed"
+    );
+    assertEquals(ends.map(({ outcome, error_code }) => [outcome, error_code]), [
+      ["complete", undefined],
+      ["server_aborted", "connection_closed"],
+    ]);
+    for (let size = 1; size < 90; size++) {
+      const cut = steps.flatMap(([side, bytes]) => cutInto(bytes, size).map((piece): Step => [side, piece]));
+      assertEquals(run(cut, { strictHeaders: false }), whole);
+    }
+    assert(run(steps).toClient.startsWith("HTTP/1.1 502 "), code);
+  }
+});
+
+Deno.test("Http1Relay tolerates no lines in requests and trailer sections, whatever it is told", () => {
+  const bad = [
+    "GET / HTTP/1.1\nHost: a.test\n\n",
+    "GET / HTTP/1.1\r\nHost: a.test\r\nX: a\r\n b\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: a.test\r\nX : a\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: \x01chunked\r\n\r\n",
+  ];
+  for (const head of bad) {
+    const refused = run([["client", latin1(head)]], { strictHeaders: false });
+    assertEquals([refused.toServer, refused.toClient.slice(0, 12)], ["", "HTTP/1.1 400"], head);
+  }
+  const chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+  for (const trailers of ["0\r\nX: a\r\n b\r\n\r\n", "0\r\nX : a\r\n\r\n", "0\r\nX: a\n\n"]) {
+    const cut = run([["client", latin1(GET)], ["server", latin1(chunked + trailers)]], {
+      strictHeaders: false,
+    });
+    assertEquals([cut.toClient, cut.finished], [`${chunked}0\r\n`, "protocol_error"], trailers);
+  }
 });

@@ -93,3 +93,25 @@ Deno.test("withoutFields drops the lines of those fields and leaves every other 
     "HTTP/1.1 200  \xe9\r\nX:  alt-svc\t\r\nAlt-Svc2: y\r\n\r\n",
   );
 });
+
+Deno.test("heads are changed line by line also where they are folded or end in a bare LF", () => {
+  const parsed = (text: string) => {
+    const head = parseResponseHead(latin1(text), LIMITS, "lines");
+    assert(head.type === "response", JSON.stringify(head));
+    return head;
+  };
+  const dropped = new Set(["alt-svc"]);
+  const folded = parsed(
+    "HTTP/1.1 200 OK\r\nA: b\r\n c\r\nAlt-Svc: h3\r\n\t=x\r\nAlt-Svc : y\r\nD:\r\n e\r\n\r\n",
+  );
+  assertEquals(
+    String.fromCharCode(...withoutFields(folded, dropped)),
+    "HTTP/1.1 200 OK\r\nA: b\r\n c\r\nD:\r\n e\r\n\r\n",
+  );
+  const bare = parsed("HTTP/1.1 200 OK\nA: b\n c\nAlt-Svc: h3\nTransfer-Encoding: chunked\n\n");
+  assertEquals(String.fromCharCode(...withoutFields(bare, new Set())), String.fromCharCode(...bare.bytes));
+  assertEquals(
+    String.fromCharCode(...withoutTransferCoding(bare, dropped)),
+    "HTTP/1.1 200 OK\nConnection: close\nA: b\n c\n\n",
+  );
+});

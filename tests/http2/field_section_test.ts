@@ -63,6 +63,7 @@ Deno.test("readRequest gives the control data and the other fields in order", ()
     hostDiffers: false,
     fields,
     contentLength: 7,
+    tolerated: undefined,
   });
 });
 
@@ -255,6 +256,7 @@ Deno.test("readResponse wants one :status of three digits, and no other pseudo-h
     status: 200,
     fields: [["server", "x"]],
     contentLength: null,
+    tolerated: undefined,
   });
   for (const status of ["100", "103", "204", "599", "999"]) {
     assertEquals(typeof response([":status", status]), "object", status);

@@ -75,6 +75,7 @@ function run(steps: readonly Step[], pace: Pace = "at once") {
     },
     firstExchangeId: 1,
     stripsAltSvc: false,
+    strictHeaders: true,
   }, 0);
   const decideAll = () => {
     while (pending !== null && finished === null) {

@@ -47,6 +47,7 @@ function run(steps: readonly Step[]) {
     gate: { ask: () => ({ type: "observe" }) },
     firstExchangeId: 1,
     stripsAltSvc: false,
+    strictHeaders: true,
   }, 0);
   for (const [side, data] of steps) {
     if (finished !== null) break;

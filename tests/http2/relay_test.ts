@@ -75,6 +75,7 @@ function run(steps: readonly Step[]) {
     gate: { ask: () => ({ type: "observe" }) },
     firstExchangeId: 1,
     stripsAltSvc: false,
+    strictHeaders: true,
   }, 0);
   for (const [side, what] of steps) {
     if (finished !== null) break;

@@ -21,6 +21,7 @@ export interface WorldOptions {
   readonly clientSettings?: readonly Setting[];
   readonly serverSettings?: readonly Setting[];
   readonly stripsAltSvc?: boolean;
+  readonly strictHeaders?: boolean;
 }
 
 export class RelayWorld {
@@ -60,6 +61,7 @@ export class RelayWorld {
       gate: { ask: () => ({ type: "observe" }) },
       firstExchangeId: 1,
       stripsAltSvc: options.stripsAltSvc ?? false,
+      strictHeaders: options.strictHeaders ?? true,
     }, 0);
     this.client(CLIENT_PREFACE, encodeSettings(options.clientSettings ?? []));
     this.server(encodeSettings(options.serverSettings ?? []), encodeSettingsAck());

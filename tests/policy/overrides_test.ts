@@ -7,6 +7,7 @@ const NONE = {
   forceTunnel: false,
   http3: false,
   stripAltSvc: false,
+  strictHeaders: true,
   disableH2: false,
   skipUpstreamVerify: false,
   profile: null,
@@ -64,6 +65,25 @@ Deno.test("compileOverrides: what is HTTP/3 keeps what would have been decided, 
   assertEquals(asked(block, "q.quic"), block);
   assertEquals(asked(tunnel, "q.quic", 443, null, "/"), tunnel);
   assertEquals(asked(INTERCEPT, "q.quic", 443, null, "/").action, "intercept");
+});
+
+Deno.test("compileOverrides: what a rule says is HTTP/3 has the override in what would have been decided", () => {
+  const designated = (prior: Decision): Decision => ({
+    action: "tunnel",
+    reason: "http3",
+    ruleId: "r",
+    prior,
+    http3By: "rule",
+  });
+  assertEquals(
+    asked(designated(INTERCEPT), "b.test"),
+    designated({ ...INTERCEPT, override: OVERRIDES[1]! }),
+  );
+  assertEquals(
+    asked(designated(INTERCEPT), "a.test"),
+    designated({ action: "tunnel", reason: "override", ruleId: "tunnel" }),
+  );
+  assertEquals(asked(designated(INTERCEPT), "q.quic"), designated(INTERCEPT));
 });
 
 Deno.test("compileOverrides: a question about the name in a hello is about that name", () => {

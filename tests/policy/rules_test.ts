@@ -337,3 +337,50 @@ function referenceDecision(settings: PolicySettings, host: string, port: number)
   if (anyMatches(settings.ignoreHosts)) return { action: "tunnel", reason: "ignore_host", ruleId: null };
   return { action: settings.default, reason: "default", ruleId: null };
 }
+
+Deno.test("compilePolicy: a rule may say that what it matches is HTTP/3, never of single requests", () => {
+  const settings: PolicySettings = {
+    ...EMPTY,
+    rules: [
+      { id: "blocked", hosts: ["no.video.example"], action: "block" },
+      { id: "quic", hosts: ["*.video.example"], ports: [443], http3: true, action: "intercept" },
+      { id: "offers", hosts: ["*"], alpn: ["h3-x"], http3: true, action: "tunnel" },
+      { id: "admin", hosts: ["a.video.example"], paths: ["/admin"], action: "block" },
+    ],
+  };
+  const result = compilePolicy(settings);
+  if (result.type === "error") throw new Error(result.detail);
+  assertEquals(result.decidesHellos, true);
+  const ask = (host: string, path: string | null = null, hello?: HelloFacts) =>
+    result.policy({
+      flowId: "1",
+      clientAddr: "",
+      authority: { host, port: 443 },
+      method: path === null ? "CONNECT" : "GET",
+      path,
+      sni: null,
+      ...(hello === undefined ? {} : { hello }),
+    });
+  const prior: Decision = { action: "intercept", reason: "rule", ruleId: "quic" };
+  const designated: Decision = { action: "tunnel", reason: "http3", ruleId: "quic", prior, http3By: "rule" };
+  assertEquals(ask("b.video.example"), designated);
+  // Where it is not passed through, the host has requests that are blocked.
+  assertEquals(ask("a.video.example"), { ...designated, prior: { ...prior, blocksRequests: true } });
+  assertEquals(ask("no.video.example"), { action: "block", reason: "rule", ruleId: "blocked" });
+  assertEquals(ask("b.video.example", "/"), prior);
+  const hello = { sni: null, alpn: ["h3-x"], ja4: "", connectHost: "c.example" };
+  assertEquals(ask("c.example", null, hello), {
+    action: "tunnel",
+    reason: "http3",
+    ruleId: "offers",
+    prior: { action: "tunnel", reason: "rule", ruleId: "offers", onHello: true },
+    http3By: "rule",
+  });
+  for (const more of [{ paths: ["/x"] }, { methods: ["GET"] }, { action: "block" as const }]) {
+    const refused = compilePolicy({
+      ...EMPTY,
+      rules: [{ id: "r", hosts: ["*"], http3: true, action: "tunnel", ...more }],
+    });
+    assert(refused.type === "error" && refused.detail.startsWith('policy.rules[0]: rule "r" '));
+  }
+});

@@ -43,6 +43,18 @@ Deno.test("settleHttp3 takes back an override's decision where that does not hol
   assertEquals(settleHttp3(given, null, false), { decision: INTERCEPT, passthrough: null });
 });
 
+Deno.test("settleHttp3 says that a rule has designated a flow, and takes its decision back in the same way", () => {
+  const prior: Decision = { action: "intercept", reason: "rule", ruleId: "quic" };
+  const given: Decision = { ...HTTP3, ruleId: "quic", prior, http3By: "rule" };
+  assertEquals(settleHttp3(given, null, true), {
+    decision: { ...HTTP3, ruleId: "quic" },
+    passthrough: { hint: "rule", priorAction: "intercept" },
+  });
+  assertEquals(settleHttp3(given, null, false), { decision: prior, passthrough: null });
+  const block: Decision = { action: "block", reason: "http3", ruleId: null };
+  assertEquals(settleHttp3(given, "connect_udp", false), { decision: block, passthrough: null });
+});
+
 Deno.test("isHttp3 knows HTTP/3 and its drafts by their names", () => {
   const names = ["h3", "h3-29", "h2", "http/1.1", "h3x", "H3", "h3-", "h30", "h3-1234", ""];
   assertEquals(names.filter((name) => isHttp3([name])), ["h3", "h3-29"]);
@@ -187,3 +199,27 @@ playbook(
       .expects(record("connect_decision", { action: "block" }), closes("blocked"));
   },
 );
+
+playbook("what a rule about ClientHellos says is HTTP/3 is tunnelled once there is the hello", (play) => {
+  const bytes = hello("a.test", "http/1.1");
+  const prior: Decision = { action: "intercept", reason: "rule", ruleId: "quic", onHello: true };
+  const asked = (http3Passthrough: boolean) =>
+    play(session({ decidesHellos: true, http3Passthrough })).receives(
+      "client",
+      "CONNECT a.test:443 HTTP/1.1\r\n\r\n",
+    )
+      .expects(record("connect_received"), decide("a.test:443")).decides("intercept")
+      .expects(record("connect_decision"), open("a.test:443")).opens().expects(send("client", ESTABLISHED))
+      .receives("client", bytes).expects(record("tls_client_hello"), decide("a.test:443"))
+      .decides("tunnel", { reason: "http3", ruleId: "quic", prior, http3By: "rule" });
+  asked(true).expects(
+    record("connect_decision", { action: "tunnel", reason: "http3", rule_id: "quic" }),
+    passedThrough("rule", "intercept"),
+    send("server", new TextDecoder("latin1").decode(bytes)),
+  );
+  asked(false).expects(
+    record("connect_decision", { action: "intercept", reason: "rule", rule_id: "quic" }),
+    record("tls_handshake_started"),
+    secureServer("a.test", ["http/1.1"]),
+  );
+});

@@ -345,6 +345,7 @@ const OVERRIDE: HostOverride = {
   forceTunnel: false,
   http3: false,
   stripAltSvc: false,
+  strictHeaders: true,
   disableH2: true,
   skipUpstreamVerify: true,
   profile: "strict",

@@ -39,7 +39,14 @@ Deno.test("ClientIdentities gives an override's certificate before the one for a
     const [clientCert, clientKey] = await pair("bank");
     const override = {
       ...{ id: "bank", hosts: ["*"], forceTunnel: false, http3: false, disableH2: false },
-      ...{ skipUpstreamVerify: false, stripAltSvc: false, profile: null, clientCert, clientKey },
+      ...{
+        skipUpstreamVerify: false,
+        stripAltSvc: false,
+        strictHeaders: true,
+        profile: null,
+        clientCert,
+        clientKey,
+      },
     };
     const both = await load({ upstream_client_cert: cert, upstream_client_key: key }, [override]);
     assertEquals([both.of(null)?.id, both.of("bank")?.id, both.of("other")?.id], ["", "bank", ""]);

@@ -3,6 +3,7 @@
  * itself a configuration file that gives the same settings.
  */
 import type { HostOverride, PolicyRule } from "../../core/settings.ts";
+import { HELLO_CONDITIONS } from "../../policy/rules.ts";
 import type { LoadedSettings, Origin } from "./load.ts";
 import { type Descriptor, DESCRIPTORS, settingsPath } from "./schema.ts";
 import { formatDuration, formatSize } from "./units.ts";
@@ -54,22 +55,29 @@ function writeValue(descriptor: Descriptor, value: SettingValue): string | null 
 
 function writeOverride(override: HostOverride): string {
   const { id, hosts, forceTunnel, http3, disableH2, skipUpstreamVerify, stripAltSvc, profile } = override;
-  const { clientCert, clientKey } = override;
+  const { strictHeaders, clientCert, clientKey } = override;
   const written = [`id = ${quoteToml(id)}`, `hosts = ${writeList(hosts.map(quoteToml))}`];
   if (forceTunnel) written.push("force_tunnel = true");
   if (http3) written.push("http3 = true");
   if (disableH2) written.push("disable_h2 = true");
   if (skipUpstreamVerify) written.push("skip_upstream_verify = true");
   if (stripAltSvc) written.push("strip_alt_svc = true");
+  if (!strictHeaders) written.push("strict_headers = false");
   if (profile !== null) written.push(`profile = ${quoteToml(profile)}`);
   if (clientCert !== undefined) written.push(`client_cert = ${quoteToml(clientCert)}`);
   if (clientKey !== undefined) written.push(`client_key = ${quoteToml(clientKey)}`);
   return `{ ${written.join(", ")} }`;
 }
 
-function writeRule({ id, hosts, ports, action }: PolicyRule): string {
+function writeRule(rule: PolicyRule): string {
+  const { id, hosts, ports, action } = rule;
   const written = [`id = ${quoteToml(id)}`, `hosts = ${writeList(hosts.map(quoteToml))}`];
   if (ports !== undefined) written.push(`ports = ${writeList(ports.map(String))}`);
+  for (const name of ["paths", "methods", ...HELLO_CONDITIONS] as const) {
+    const texts = rule[name];
+    if (texts !== undefined) written.push(`${name} = ${writeList(texts.map(quoteToml))}`);
+  }
+  if (rule.http3 === true) written.push("http3 = true");
   written.push(`action = ${quoteToml(action)}`);
   return `{ ${written.join(", ")} }`;
 }

@@ -112,7 +112,7 @@ export function allowedText(descriptor: Descriptor): string {
     case "list":
       return `a list of ${descriptor.minItems} to ${descriptor.maxItems}: ${ITEMS[descriptor.item].allowed}`;
     case "rules":
-      return `a list of at most ${descriptor.maxItems} tables {id, hosts, ports?, paths?, methods?, sni?, ja4?, alpn?, action}`;
+      return `a list of at most ${descriptor.maxItems} tables {id, hosts, ports?, paths?, methods?, sni?, ja4?, alpn?, http3?, action}`;
     case "overrides":
       return `a list of at most ${descriptor.maxItems} tables {${
         OVERRIDE_KEYS.join(", ")
@@ -259,7 +259,16 @@ function readItems(
   return values.length === items.length ? values : undefined;
 }
 
-const RULE_KEYS = ["id", "hosts", "ports", "paths", "methods", ...HELLO_CONDITIONS, "action"] as const;
+const RULE_KEYS = [
+  "id",
+  "hosts",
+  "ports",
+  "paths",
+  "methods",
+  ...HELLO_CONDITIONS,
+  "http3",
+  "action",
+] as const;
 export const RULE_ID_CHARACTERS_MAX = 128;
 export const RULE_HOSTS_MAX = 10_000;
 export const RULE_PORTS_MAX = 1_024;
@@ -347,6 +356,10 @@ function readRule(key: string, table: ConfigTable, context: ValueContext): Polic
   const ja4 = readHello("ja4", "JA4 fingerprints");
   const alpn = readHello("alpn", "protocol names such as h2");
 
+  const http3 = table.entries.get("http3");
+  const isHttp3 = http3?.type === "boolean" && http3.value;
+  if (http3 !== undefined && http3.type !== "boolean") refuse("http3", http3, "true, false");
+
   const action = table.entries.get("action");
   const known = ACTIONS.find((candidate: Action) => action?.type === "string" && candidate === action.value);
   if (known === undefined) {
@@ -358,6 +371,11 @@ function readRule(key: string, table: ConfigTable, context: ValueContext): Polic
     );
   }
 
+  if (isHttp3 && (paths !== undefined || methods !== undefined)) {
+    refuse("http3", http3, "false with paths or methods: of what is passed through no request can be seen");
+  }
+  if (isHttp3 && known === "block") refuse("http3", http3, "false with the action block, which wins");
+
   if (faults > 0 || named === undefined || known === undefined) return undefined;
   return {
     ...named,
@@ -367,6 +385,7 @@ function readRule(key: string, table: ConfigTable, context: ValueContext): Polic
     ...(sni === undefined ? {} : { sni }),
     ...(ja4 === undefined ? {} : { ja4 }),
     ...(alpn === undefined ? {} : { alpn }),
+    ...(isHttp3 ? { http3: true } : {}),
     action: known,
   };
 }
@@ -378,7 +397,15 @@ const OVERRIDE_SWITCHES = [
   "skip_upstream_verify",
   "strip_alt_svc",
 ] as const;
-const OVERRIDE_KEYS = ["id", "hosts", ...OVERRIDE_SWITCHES, "profile", "client_cert", "client_key"] as const;
+const OVERRIDE_KEYS = [
+  "id",
+  "hosts",
+  ...OVERRIDE_SWITCHES,
+  "strict_headers",
+  "profile",
+  "client_cert",
+  "client_key",
+] as const;
 
 function readOverride(key: string, table: ConfigTable, context: ValueContext): HostOverride | undefined {
   let faults = 0;
@@ -388,11 +415,15 @@ function readOverride(key: string, table: ConfigTable, context: ValueContext): H
   };
   if (!knowsKeys(key, table, OVERRIDE_KEYS, context)) faults++;
   const named = readNamed(key, table, context);
-  const [forceTunnel, http3, disableH2, skipUpstreamVerify, stripAltSvc] = OVERRIDE_SWITCHES.map((name) => {
+  const readSwitch = (name: typeof OVERRIDE_SWITCHES[number] | "strict_headers", otherwise: boolean) => {
     const node = table.entries.get(name);
     if (node !== undefined && node.type !== "boolean") refuse(name, node, "true, false");
-    return node?.type === "boolean" && node.value;
-  });
+    return node?.type === "boolean" ? node.value : otherwise;
+  };
+  const [forceTunnel, http3, disableH2, skipUpstreamVerify, stripAltSvc] = OVERRIDE_SWITCHES.map((name) =>
+    readSwitch(name, false)
+  );
+  const strictHeaders = readSwitch("strict_headers", true);
   const wanted = table.entries.get("profile");
   const profile = TLS_PROFILES.find((known) => wanted?.type === "string" && known === wanted.value) ?? null;
   if (wanted !== undefined && profile === null) {
@@ -413,7 +444,7 @@ function readOverride(key: string, table: ConfigTable, context: ValueContext): H
       "found one of client_cert and client_key alone; allowed: both or neither",
     );
   }
-  const others = disableH2 || skipUpstreamVerify || stripAltSvc || profile !== null ||
+  const others = disableH2 || skipUpstreamVerify || stripAltSvc || !strictHeaders || profile !== null ||
     clientCert !== undefined;
   if (!forceTunnel && !http3 && !others) {
     return context.report(
@@ -436,6 +467,7 @@ function readOverride(key: string, table: ConfigTable, context: ValueContext): H
     disableH2: disableH2 === true,
     skipUpstreamVerify: skipUpstreamVerify === true,
     stripAltSvc: stripAltSvc === true,
+    strictHeaders,
     ...(clientCert === undefined || clientKey === undefined ? {} : { clientCert, clientKey }),
     profile,
   };
