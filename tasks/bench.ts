@@ -4,7 +4,7 @@
  *
  *     deno task bench [--quick] [--only NAME]... [--proxy COMMAND] [--profile DIR]
  *
- * NAME is keepalive, connections, bulk, http2, latency, sse, websocket, observers, memory, flat or start. `--proxy`
+ * NAME is keepalive, connections, tls, bulk, http2, latency, sse, websocket, observers, memory, flat or start. `--proxy`
  * measures another command than the `start` task, an executable for instance. `--profile` runs soth-mitm alone under the CPU profiler and
  * prints where its time goes; the profiles stay in DIR.
  *
@@ -51,10 +51,12 @@ import {
 import { buildPeers, Child, jsonLine, stopEverything, UsageReader } from "./bench/processes.ts";
 import { type CpuProfile, topSelfTimes } from "./bench/profile.ts";
 import { type ProxySetup, startCommand, verifyLog, withRunOptions } from "./bench/proxy_under_test.ts";
+import { tlsSection } from "./bench/tls.ts";
 
 const MEASURES = [
   "keepalive",
   "connections",
+  "tls",
   "bulk",
   "http2",
   "latency",
@@ -140,13 +142,19 @@ async function main(): Promise<number> {
 async function withPeers(peers: string, folder: string, options: Options): Promise<number> {
   const certificates = await writeCertificates(folder);
   const origin = new Child("origin", [peers, "origin", certificates.cert, certificates.key], "stdout");
-  const { plainPort, securePort } = await origin.line(jsonLine<{ plainPort: number; securePort: number }>);
+  const { plainPort, securePort, ticketlessPort } = await origin.line(
+    jsonLine<{ plainPort: number; securePort: number; ticketlessPort: number }>,
+  );
   const load = Load.start(peers);
   const bench: Bench = {
     load,
     usage: new UsageReader(peers),
     effort: options.quick ? QUICK : FULL,
-    origin: { plain: `localhost:${plainPort}`, secure: `localhost:${securePort}` },
+    origin: {
+      plain: `localhost:${plainPort}`,
+      secure: `localhost:${securePort}`,
+      ticketless: `localhost:${ticketlessPort}`,
+    },
     certificates,
     folder,
     proxy: { command: options.command, folder, trustPath: certificates.root },
@@ -202,6 +210,7 @@ async function measure(bench: Bench, measures: readonly Measure[]): Promise<void
       for (const contender of contenders) await contender.stop();
     }
   }
+  if (measures.includes("tls")) aims.push(...await tlsSection(bench, section));
   if (measures.includes("http2")) aims.push(...await http2Section(bench, section));
   if (measures.includes("sse")) aims.push(...await sseSection(bench, section));
   if (measures.includes("websocket")) aims.push(...await websocketSection(bench, section));
@@ -366,8 +375,7 @@ async function verifyLogs(bench: Bench): Promise<boolean> {
   let events = 0;
   let bytes = 0;
   const faults: string[] = [];
-  for (const { path, exchanges, kinds } of bench.logs) {
-    const facts = await verifyLog(path);
+  for (const { path, exchanges, kinds, facts = await verifyLog(path) } of bench.logs) {
     events += facts.events;
     bytes += facts.bytes;
     faults.push(...facts.faults.map((fault) => `${path}: ${fault}`));

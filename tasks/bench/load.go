@@ -42,6 +42,10 @@ type target struct {
 	Secure bool   `json:"secure"`
 	// CA is the path of the PEM file that the client trusts.
 	CA string `json:"ca"`
+	// Name is what the certificate has to be for; empty is the origin's host.
+	Name string `json:"name"`
+	// Tickets are kept by each worker of `connections`, and shown at its next connection.
+	Tickets bool `json:"tickets"`
 
 	config *tls.Config
 }
@@ -53,6 +57,8 @@ type result struct {
 	// P50 and P99 are of the time from a request to its whole answer (or of a whole connection).
 	P50Ms float64 `json:"p50Ms"`
 	P99Ms float64 `json:"p99Ms"`
+	// Resumed are those of new connections that went on with an earlier session.
+	Resumed int `json:"resumed,omitempty"`
 	// TurnP50Ms and TurnP99Ms are each target's, where targets take turns, in their order.
 	TurnP50Ms []float64 `json:"turnP50Ms,omitempty"`
 	TurnP99Ms []float64 `json:"turnP99Ms,omitempty"`
@@ -138,11 +144,14 @@ func (t *target) prepare(http2 bool) error {
 	if err != nil {
 		return err
 	}
+	if t.Name != "" {
+		host = t.Name
+	}
 	protocol := "http/1.1"
 	if http2 {
 		protocol = "h2"
 	}
-	// No session cache: every connection is a full handshake.
+	// No session cache: every connection is a full handshake, unless forWorker gives one.
 	t.config = &tls.Config{
 		RootCAs:                     roots,
 		ServerName:                  host,
@@ -151,6 +160,17 @@ func (t *target) prepare(http2 bool) error {
 		DynamicRecordSizingDisabled: true,
 	}
 	return nil
+}
+
+// forWorker gives each its own tickets: one of TLS 1.3 is good for one connection (RFC 8446 §C.4).
+func (t *target) forWorker() *target {
+	if t.config == nil || !t.Tickets {
+		return t
+	}
+	own := *t
+	own.config = t.config.Clone()
+	own.config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+	return &own
 }
 
 const (
@@ -256,6 +276,7 @@ type meter struct {
 	deadline  time.Time
 	left      int
 	latencies []time.Duration
+	resumed   int
 	err       error
 }
 
@@ -289,6 +310,12 @@ func (m *meter) done(latencies []time.Duration, err error) {
 	}
 }
 
+func (m *meter) hasResumed(count int) {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	m.resumed += count
+}
+
 func (m *meter) result(startedAt time.Time) (result, error) {
 	seconds := time.Since(startedAt).Seconds()
 	slices.Sort(m.latencies)
@@ -297,6 +324,7 @@ func (m *meter) result(startedAt time.Time) (result, error) {
 		Seconds: seconds,
 		P50Ms:   quantile(m.latencies, 0.5),
 		P99Ms:   quantile(m.latencies, 0.99),
+		Resumed: m.resumed,
 	}, m.err
 }
 
@@ -347,11 +375,17 @@ func newConnections(to *target, asked *command) (result, error) {
 		workers.Go(func() {
 			buffer := make([]byte, readBuffer)
 			wanted := to.smallRequest()
+			own := to.forWorker()
 			var latencies []time.Duration
+			resumed := 0
+			defer func() { m.hasResumed(resumed) }()
 			for m.next() {
 				beganAt := time.Now()
-				conn, err := to.open()
+				conn, err := own.open()
 				if err == nil {
+					if secured, ok := conn.(*tls.Conn); ok && secured.ConnectionState().DidResume {
+						resumed++
+					}
 					_, err = exchange(conn, wanted, buffer)
 					conn.Close()
 				}

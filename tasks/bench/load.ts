@@ -8,6 +8,10 @@ export interface Target {
   readonly secure: boolean;
   /** Path of what the client trusts; unused without TLS. */
   readonly ca: string;
+  /** What the certificate has to be for, where that is not the origin's host. */
+  readonly name?: string;
+  /** Whether new connections resume the session of an earlier one. */
+  readonly tickets?: boolean;
 }
 
 export type LoadCommand =
@@ -49,6 +53,8 @@ export interface LoadResult {
   readonly seconds: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
+  /** Of new connections those that resumed a session. */
+  readonly resumed?: number;
   /** Where targets take turns: each one's median and 99th percentile, in their order. */
   readonly turnP50Ms?: readonly number[];
   readonly turnP99Ms?: readonly number[];

@@ -5,7 +5,7 @@
 import { type Aim, cpuRatio, figure, median, medianOf, pairedRatio, type Sample, table } from "./figures.ts";
 import type { Load, LoadCommand, LoadResult, Target } from "./load.ts";
 import { Child, startBaseline, type UsageReader } from "./processes.ts";
-import { type ProxySetup, ProxyUnderTest } from "./proxy_under_test.ts";
+import { type LogFacts, type ProxySetup, ProxyUnderTest } from "./proxy_under_test.ts";
 
 /** How long and how often. */
 export interface Effort {
@@ -18,6 +18,8 @@ export interface Effort {
   readonly latencyRequests: number;
   readonly memoryRounds: number;
   readonly startRounds: number;
+  /** For each round of what is called again and again in one process. */
+  readonly callMs: number;
   readonly flatBytes: number;
   readonly flatRequests: number;
   /** Whose memory is watched while they work. */
@@ -35,6 +37,7 @@ export const FULL: Effort = {
   latencyRequests: 3000,
   memoryRounds: 3,
   startRounds: 11,
+  callMs: 1000,
   flatBytes: 1 << 30,
   flatRequests: 100_000,
   flatContenders: ["raw relay node", "raw relay duplex", "soth-mitm tunnel", "soth-mitm intercept"],
@@ -50,6 +53,7 @@ export const QUICK: Effort = {
   latencyRequests: 1000,
   memoryRounds: 1,
   startRounds: 3,
+  callMs: 300,
   flatBytes: 1 << 30,
   flatRequests: 100_000,
   // The relays buffer what they like; that takes a minute, and changes with the runtime alone.
@@ -67,7 +71,8 @@ export interface Bench {
   readonly load: Load;
   readonly usage: UsageReader;
   readonly effort: Effort;
-  readonly origin: { readonly plain: string; readonly secure: string };
+  /** `ticketless`: in TLS too, but it resumes no session. */
+  readonly origin: { readonly plain: string; readonly secure: string; readonly ticketless: string };
   /** Files of the benchmark's own authority, which the baselines' certificate is from too. */
   readonly certificates: { readonly root: string; readonly cert: string; readonly key: string };
   readonly folder: string;
@@ -77,6 +82,8 @@ export interface Bench {
     readonly path: string;
     readonly exchanges: number | null;
     readonly kinds?: ReadonlyMap<string, number>;
+    /** Where it was read before the end. */
+    readonly facts?: LogFacts;
   }[];
   print(text: string): void;
 }
@@ -99,7 +106,17 @@ const CAPTURES = {
   "soth-mitm bodiless unobserved": "body_bytes = 0\nobserve = false",
 } as const;
 type CaptureName = keyof typeof CAPTURES;
-export type ContenderName = typeof CONTENDERS[number] | CaptureName;
+/** One side of the proxy in TLS, or both; with a peer that keeps or gives tickets, or none. */
+export const HANDSHAKES = [
+  "client side, no tickets",
+  "client side, tickets",
+  "server side, no tickets",
+  "server side, tickets",
+  "both sides, no tickets",
+  "both sides, tickets",
+] as const;
+export type HandshakesName = typeof HANDSHAKES[number];
+export type ContenderName = typeof CONTENDERS[number] | CaptureName | HandshakesName;
 
 export interface Contender {
   readonly name: ContenderName;

@@ -40,7 +40,12 @@ func runOrigin(certPath, keyPath string) {
 	}
 	plainPort := listenBoth(func(conn net.Conn) net.Conn { return conn })
 	securePort := listenBoth(func(conn net.Conn) net.Conn { return tls.Server(conn, config) })
-	printJSON(map[string]int{"plainPort": plainPort, "securePort": securePort})
+	ticketless := config.Clone()
+	ticketless.SessionTicketsDisabled = true
+	ticketlessPort := listenBoth(func(conn net.Conn) net.Conn { return tls.Server(conn, ticketless) })
+	printJSON(map[string]int{
+		"plainPort": plainPort, "securePort": securePort, "ticketlessPort": ticketlessPort,
+	})
 	io.Copy(io.Discard, os.Stdin)
 }
 

@@ -21,12 +21,20 @@ export interface ProxySetup {
   readonly trustPath: string;
 }
 
+export interface Handshakes {
+  readonly all: number;
+  /** Those of them that went on with an earlier session. */
+  readonly resumed: number;
+}
+
 export interface LogFacts {
   readonly events: number;
   readonly flows: number;
   readonly exchanges: number;
   /** How many events of each kind there are. */
   readonly kinds: ReadonlyMap<string, number>;
+  /** Handshakes that came off, by the side they were with. */
+  readonly handshakes: Readonly<Record<"client" | "server", Handshakes>>;
   readonly bytes: number;
   /** What `log verify` would say, or what no exchange of a benchmark may end as. */
   readonly faults: readonly string[];
@@ -107,6 +115,7 @@ export async function verifyLog(path: string): Promise<LogFacts> {
   const verifier = new LogVerifier();
   const endings = new Map<string, number>();
   const kinds = new Map<string, number>();
+  const handshakes = { client: { all: 0, resumed: 0 }, server: { all: 0, resumed: 0 } };
   let bytes = 0;
   for await (const line of readLog(path)) {
     bytes += line.bytes.length + 1;
@@ -115,6 +124,11 @@ export async function verifyLog(path: string): Promise<LogFacts> {
     const kind = verifier.lastEvent?.["kind"];
     if (typeof kind === "string") kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
     const attributes = verifier.lastEvent?.["attributes"] as Readonly<Record<string, unknown>> | undefined;
+    const side = attributes?.["side"];
+    if (kind === "tls_handshake_succeeded" && (side === "client" || side === "server")) {
+      handshakes[side].all++;
+      if (attributes?.["resumed"] === true) handshakes[side].resumed++;
+    }
     const ending = attributes?.["outcome"] ?? attributes?.["reason_code"];
     // The proxy is stopped by us, sometimes with flows still open.
     if (typeof ending !== "string" || ending === "complete" || ending === "shutdown") continue;
@@ -126,5 +140,5 @@ export async function verifyLog(path: string): Promise<LogFacts> {
     faults.push(`line ${violation.lineNumber} breaks ${violation.invariant}: ${violation.detail}`);
   }
   if (openFlows > 0) faults.push(`${openFlows} flows have no stream_closed`);
-  return { events, flows, exchanges, kinds, bytes, faults };
+  return { events, flows, exchanges, kinds, handshakes, bytes, faults };
 }

@@ -13,7 +13,11 @@ import {
 import { addedMs, rateTable, type Times } from "../../tasks/bench/measures.ts";
 import { readConnectHead } from "../../tasks/bench/connect_head.ts";
 import { topSelfTimes } from "../../tasks/bench/profile.ts";
-import { withRunOptions } from "../../tasks/bench/proxy_under_test.ts";
+import { chromiumLikeHello, curlLikeHello } from "../../tasks/bench/hellos.ts";
+import { verifyLog, withRunOptions } from "../../tasks/bench/proxy_under_test.ts";
+import { microsecondsOf, resumedShare } from "../../tasks/bench/tls.ts";
+import { ClientHelloReader } from "../../src/tls/client_hello.ts";
+import { closed, decision, flowEvent, LogBuilder, received } from "../log/log_builder.ts";
 
 const sample = (rate: number, cpuNs: number | null = null): Sample => ({
   rate,
@@ -133,4 +137,67 @@ Deno.test("readConnectHead waits for the whole head and gives what follows it", 
   assertStrictEquals(readConnectHead(bytes("CONNECT localhost:443 HTTP/1.1\r\n\r")), null);
   const head = readConnectHead(bytes("CONNECT localhost:443 HTTP/1.1\r\nHost: x\r\n\r\nrest"))!;
   assertEquals([head.hostname, head.port, new TextDecoder().decode(head.rest)], ["localhost", 443, "rest"]);
+});
+
+Deno.test("verifyLog counts the handshakes of each side, and those that resumed a session", async () => {
+  const log = new LogBuilder().open();
+  const secured = (side: string, resumed: boolean) => {
+    const certCache = side === "client" ? { cert_cache: "hit" } : {};
+    const attributes = { alpn: null, cipher: "TLS_AES_128_GCM_SHA256", resumed, side, version: "TLSv1.3" };
+    return flowEvent("tls_handshake_succeeded", { ...attributes, ...certCache });
+  };
+  for (const [index, resumed] of [true, false, true].entries()) {
+    const flow = log.flow(index + 1);
+    log.add(flow, received, decision("intercept"));
+    for (const side of ["server", "client"]) {
+      log.add(flow, flowEvent("tls_handshake_started", { alpn_offered: [], side }));
+      log.add(flow, secured(side, side === "client" && resumed));
+    }
+    log.add(flow, closed());
+  }
+  const folder = await Deno.makeTempDir({ prefix: "bench_" });
+  try {
+    const path = `${folder}/log.jsonl`;
+    await Deno.writeTextFile(path, log.lines.join(""));
+    const { handshakes, faults } = await verifyLog(path);
+    assertEquals(faults, []);
+    assertEquals(handshakes, { client: { all: 3, resumed: 2 }, server: { all: 3, resumed: 0 } });
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("resumedShare says how many were resumed of how many, and nothing where there was no handshake", () => {
+  assertEquals(resumedShare({ all: 2000, resumed: 500 }), "25.0% of 2,000");
+  assertEquals(resumedShare({ all: 2000, resumed: 0 }), "none of 2,000");
+  assertEquals([resumedShare({ all: 0, resumed: 0 }), resumedShare(undefined)], ["", ""]);
+});
+
+Deno.test("microsecondsOf divides the thread's CPU time by the calls, those of the warm-up left out", async () => {
+  let cpuMs = 0;
+  let calls = 0;
+  const seen: number[] = [];
+  const usage = {
+    of() {
+      seen.push(calls);
+      return Promise.resolve({ processMs: null, mainThreadMs: cpuMs += 12, residentBytes: null });
+    },
+  };
+  const us = await microsecondsOf(usage, () => void calls++, 1);
+  const [warmUp = 0, all = 0] = seen;
+  assertStrictEquals(warmUp > 0 && all > warmUp, true);
+  assertStrictEquals(us, 12_000 / (all - warmUp));
+});
+
+Deno.test("The benchmark's ClientHellos are what they stand for: names, HTTP/2, a post-quantum key share", () => {
+  for (const make of [chromiumLikeHello, curlLikeHello]) {
+    const bytes = make("www.example.com");
+    const result = new ClientHelloReader().push(bytes);
+    if (result.type !== "hello") throw new Error(`${make.name} gives what is ${result.type}`);
+    const { sni, alpn, pqOffered, keyShareGroups, versions } = result.hello;
+    assertEquals([sni, alpn[0], pqOffered, versions[0]], ["www.example.com", "h2", true, "TLSv1.3"]);
+    assertEquals(keyShareGroups, [0x11ec, 0x001d]);
+    // One Ethernet frame does not hold it, as is usual by now.
+    assertStrictEquals(bytes.length > 1500 && bytes.length < 2048, true);
+  }
 });
