@@ -344,6 +344,8 @@ class Message {
   trailers = NO_TRAILERS;
   observation: MessageObservation | null = null;
   readonly #spans: BodySpans;
+  /** What is decoded now is all that is still to come. */
+  #lastComes = false;
   #contentFinished = false;
   #finished = false;
 
@@ -357,8 +359,13 @@ class Message {
 
   content(bytes: Uint8Array, last: boolean): void {
     this.bytes += bytes.length;
-    if (this.observation === null) this.#spans.push(bytes, last);
-    else this.observation.decode(bytes, this.#deliver);
+    const { observation } = this;
+    if (observation === null) {
+      this.#spans.push(bytes, last);
+    } else {
+      this.#lastComes = last && observation.verbatim;
+      observation.decode(bytes, this.#deliver);
+    }
     if (last) this.contentFinished(false);
   }
 
@@ -398,8 +405,8 @@ class Message {
     for (let start = 0; start < decoded.length;) {
       const piece = decoded.subarray(start, start + this.#spans.room);
       this.observation!.observe(piece);
-      this.#spans.push(piece);
       start += piece.length;
+      this.#spans.push(piece, this.#lastComes && start === decoded.length);
     }
   };
 }

@@ -28,6 +28,8 @@ export interface Decoded {
 export interface MessageObservation {
   /** Takes the content codings off `content` and gives what comes out, in pieces; as it is where there is none. */
   decode(content: Uint8Array, deliver: (decoded: Uint8Array) => void): void;
+  /** `decode` gives on what it is given, at once and in one piece. */
+  readonly verbatim: boolean;
   /** Shows decoded content to the observer. */
   observe(decoded: Uint8Array): void;
   /** No more content comes; `cut`: before its end. Called once, before `end`. */

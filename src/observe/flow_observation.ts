@@ -132,13 +132,13 @@ class ObservedMessage implements MessageObservation, ObserverContext {
   /** Content was decoded; where nothing could be, the content as it came is recorded instead. */
   #decoded: Decoded | null = null;
   /** What has come in without anything being decoded yet; `codingsHeldBytes` has room for it. */
-  readonly #undecoded = new KeptBytes(PAID_FOR, Infinity);
+  #undecoded: KeptBytes | null = null;
   #observer: MessageObserver | null = null;
   #observerName = "";
   #held = 0;
   /** What is decompressed piece by piece in this message, in all. */
   #pieces: RatioAllowance | null = null;
-  readonly #pieceDecoders = new Set<PieceDecoder>();
+  #pieceDecoders: Set<PieceDecoder> | null = null;
 
   constructor(head: MessageHead, options: FlowObservationOptions, budget: Budget) {
     this.#head = head;
@@ -153,6 +153,10 @@ class ObservedMessage implements MessageObservation, ObserverContext {
 
   get decoded(): Decoded | null {
     return this.#decoded;
+  }
+
+  get verbatim(): boolean {
+    return this.#codings.length === 0 && this.#decoder === null && this.#decoded === null;
   }
 
   // The chain
@@ -191,11 +195,13 @@ class ObservedMessage implements MessageObservation, ObserverContext {
       return;
     }
     decoder.push(content, (decoded) => {
-      this.#undecoded.clear();
+      this.#undecoded?.clear();
       deliver(decoded);
     });
     if (decoder.error !== null) this.#decodingFailed(decoder, content, deliver);
-    else if (decoder.decodedBytes === 0) this.#undecoded.keep(content);
+    else if (decoder.decodedBytes === 0) {
+      (this.#undecoded ??= new KeptBytes(PAID_FOR, Infinity)).keep(content);
+    }
   }
 
   observe(decoded: Uint8Array): void {
@@ -218,7 +224,7 @@ class ObservedMessage implements MessageObservation, ObserverContext {
       this.#recordUndecoded(NOTHING, deliver);
     } else {
       this.#decoded = { bytes: decoder.decodedBytes, partial: cut };
-      this.#undecoded.clear();
+      this.#undecoded?.clear();
       this.#closeDecoder();
     }
   }
@@ -268,9 +274,9 @@ class ObservedMessage implements MessageObservation, ObserverContext {
     this.#codings = [];
     this.#closeDecoder();
     this.#detach();
-    const undecoded = this.#undecoded.view;
-    this.#undecoded.clear();
-    if (undecoded.length > 0) deliver(undecoded);
+    const undecoded = this.#undecoded;
+    if (undecoded !== null && undecoded.length > 0) deliver(undecoded.view);
+    undecoded?.clear();
     if (content.length > 0) deliver(content);
   }
 
@@ -342,7 +348,7 @@ class ObservedMessage implements MessageObservation, ObserverContext {
     if (!this.tryHold(held)) return null;
     const allowance = this.#pieces ??= new RatioAllowance(limits.inflateRatio);
     const content = new ContentDecoder(codings, inflaters, limits, this.#budget, allowance);
-    const open = this.#pieceDecoders;
+    const open = this.#pieceDecoders ??= new Set();
     const release = () => this.release(held);
     const decoder: PieceDecoder = {
       push: (coded, deliver) => content.push(coded, deliver),
@@ -383,7 +389,7 @@ class ObservedMessage implements MessageObservation, ObserverContext {
   }
 
   #detach(): void {
-    for (const decoder of this.#pieceDecoders) decoder.close();
+    if (this.#pieceDecoders !== null) { for (const decoder of this.#pieceDecoders) decoder.close(); }
     this.#observer = null;
     this.#budget.release(this.#held);
     this.#held = 0;

@@ -10,6 +10,24 @@ export type BytesBudget = Pick<ObserverContext, "hold" | "release">;
 const NOTHING = new Uint8Array(0);
 /** What is reserved grows from here, twofold. */
 const FIRST_BYTES = 256;
+/**
+ * Buffers that were given up, for the next ones of their size: the platform takes longer to make and to collect one
+ * than to fill it. Only the common sizes, the powers of two up to this, and few of each.
+ */
+const POOLED_BYTES_MAX = 64 << 10;
+const POOLED_MAX = 4;
+const POOLS = new Map<number, Uint8Array<ArrayBuffer>[]>();
+for (let size = FIRST_BYTES; size <= POOLED_BYTES_MAX; size *= 2) POOLS.set(size, []);
+
+function takeBuffer(size: number): Uint8Array<ArrayBuffer> {
+  return POOLS.get(size)?.pop() ?? new Uint8Array(size);
+}
+
+/** Nobody may look at it any more. */
+function giveBuffer(bytes: Uint8Array<ArrayBuffer>): void {
+  const pool = POOLS.get(bytes.length);
+  if (pool !== undefined && pool.length < POOLED_MAX) pool.push(bytes);
+}
 
 export class KeptBytes {
   length = 0;
@@ -26,7 +44,7 @@ export class KeptBytes {
     return this.bytesMax;
   }
 
-  /** What is kept, valid until the next call. */
+  /** What is kept, valid until the next call: what is taken of it for longer has to be a copy. */
   get view(): Uint8Array {
     return this.#bytes.subarray(0, this.length);
   }
@@ -57,8 +75,9 @@ export class KeptBytes {
   keep(part: Uint8Array): void {
     const taken = part.subarray(0, this.bytesMax - this.length);
     if (this.length + taken.length > this.#bytes.length) {
-      const grown = new Uint8Array(this.#sizeFor(this.length + taken.length));
+      const grown = takeBuffer(this.#sizeFor(this.length + taken.length));
       grown.set(this.view);
+      giveBuffer(this.#bytes);
       this.#bytes = grown;
     }
     this.#bytes.set(taken, this.length);
@@ -74,6 +93,7 @@ export class KeptBytes {
   clear(): void {
     this.budget.release(this.#reserved);
     this.#reserved = 0;
+    giveBuffer(this.#bytes);
     this.#bytes = NOTHING;
     this.length = 0;
   }
