@@ -57,3 +57,37 @@ Deno.test("KeptBytes keeps its room for what comes next where it is only reset",
   kept.keep(Uint8Array.of(2));
   assertEquals(kept.view, Uint8Array.of(2));
 });
+
+Deno.test("KeptBytes that use each other's buffers never see each other's octets", () => {
+  const free = { hold: () => true, release: () => {} };
+  fc.assert(
+    fc.property(
+      fc.array(
+        fc.record({
+          which: fc.nat(2),
+          what: fc.constantFrom("keep", "keep", "keep", "reset", "clear"),
+          part: fc.uint8Array({ maxLength: 700 }),
+        }),
+        { maxLength: 30 },
+      ),
+      (steps) => {
+        const kept = [0, 1, 2].map(() => ({
+          bytes: new KeptBytes(free, 2_000),
+          expected: new Uint8Array(0),
+        }));
+        for (const { which, what, part } of steps) {
+          const one = kept[which]!;
+          if (what === "keep") {
+            one.bytes.keep(part);
+            one.expected = Uint8Array.from([...one.expected, ...part]).subarray(0, 2_000);
+          } else {
+            one.bytes[what as "reset" | "clear"]();
+            one.expected = new Uint8Array(0);
+          }
+          for (const { bytes, expected } of kept) assertEquals(bytes.view, expected);
+        }
+        for (const { bytes } of kept) bytes.clear();
+      },
+    ),
+  );
+});
