@@ -173,6 +173,14 @@ export const LANES: readonly Lane[] = [
   },
   {
     ...TOOL_LANE,
+    name: "testssl",
+    protocols: ["tls"],
+    tools: ["testssl", "openssl"],
+    files: ["tests/conformance/tool_testssl_test.ts"],
+    timeoutMs: 300_000,
+  },
+  {
+    ...TOOL_LANE,
     name: "http2",
     protocols: ["connect", "tls", "http2"],
     tools: ["curl", "http2Peer"],

@@ -43,6 +43,10 @@ export const TOOLS = {
   },
   node: { programs: ["node"], howToGet: "https://nodejs.org, apt-get install nodejs, brew install node" },
   openssl: { programs: ["openssl"], howToGet: "apt-get install openssl, brew install openssl" },
+  testssl: {
+    programs: ["testssl", "testssl.sh"],
+    howToGet: "apt-get install testssl.sh, brew install testssl",
+  },
   tlsPeer: { programs: ["tls_peer"], howToGet: GO_PEERS },
   payloadPeer: { programs: ["payload_peer"], howToGet: GO_PEERS },
   python: { programs: ["python3", "python"], howToGet: "apt-get install python3, brew install python" },
