@@ -29,6 +29,12 @@ const ZSTD_BARREN_BYTES_MAX = BARREN_BYTES_MAX + ZSTD_PIECE_BYTES_MAX;
 const WINDOW_FREE_BYTES = 64 * 1024;
 /** Decoded octets from which on the ratio counts. */
 export const RATIO_FREE_BYTES = 64 * 1024;
+/**
+ * Events that what is decoded may give whatever its size, and decoded octets for each one beyond them, were the
+ * ratio used up. Each is some hundred octets of log, so that lines of one character would be a bomb of their own.
+ */
+export const EVENTS_FREE = 16 * 1024;
+export const DECODED_BYTES_PER_EVENT = 8;
 
 export interface ContentCodingLimits {
   readonly inflateRatio: number;
@@ -141,6 +147,13 @@ export class ContentDecoder {
         this.error ??= `nothing decoded from ${barrenMax} octets`;
       }
     }
+  }
+
+  /** How many events the content so far may give. */
+  get eventsMax(): number {
+    const blocks = Math.ceil(this.codedBytes / BLOCK_BYTES);
+    return EVENTS_FREE +
+      Math.ceil(blocks * BLOCK_BYTES * this.#limits.inflateRatio / DECODED_BYTES_PER_EVENT);
   }
 
   /** No more content: tells whether all of it was there. */

@@ -16,7 +16,14 @@ import type {
   UpgradeHead,
 } from "../http/observation.ts";
 import { Budget, failureReason } from "./budget.ts";
-import { codingsHeldBytes, ContentDecoder, RatioAllowance, readCodings } from "./content_coding.ts";
+import {
+  codingsHeldBytes,
+  ContentDecoder,
+  DECODED_BYTES_PER_EVENT,
+  EVENTS_FREE,
+  RatioAllowance,
+  readCodings,
+} from "./content_coding.ts";
 import type { OpenDigest } from "./digest.ts";
 import type { InflaterFactory } from "./inflate.ts";
 import { type BytesBudget, KeptBytes } from "./kept_bytes.ts";
@@ -135,6 +142,10 @@ class ObservedMessage implements MessageObservation, ObserverContext {
   #undecoded: KeptBytes | null = null;
   #observer: MessageObserver | null = null;
   #observerName = "";
+  /** Events of the observer, while content is decoded. */
+  #told = 0;
+  /** They were too many. */
+  #isMute = false;
   #held = 0;
   /** What is decompressed piece by piece in this message, in all. */
   #pieces: RatioAllowance | null = null;
@@ -313,7 +324,22 @@ class ObservedMessage implements MessageObservation, ObserverContext {
     return this.#options.now();
   }
 
-  emit(kind: EventKind, attributes: Attributes, protocol: Protocol = this.#head.protocol): void {
+  emit(kind: EventKind, attributes: Attributes, protocol?: Protocol): void {
+    if (this.#mayTell()) this.#record(kind, attributes, protocol);
+  }
+
+  /** Of what is decoded: whether it is worth another event. One that is stopped here says what it likes to nobody. */
+  #mayTell(): boolean {
+    const decoder = this.#decoder;
+    if (this.#isMute || decoder === null || ++this.#told <= decoder.eventsMax) return !this.#isMute;
+    this.#isMute = true;
+    this.#stop(
+      `more than ${EVENTS_FREE} events and one for each ${DECODED_BYTES_PER_EVENT} octets that limits.inflate_ratio allows`,
+    );
+    return false;
+  }
+
+  #record(kind: EventKind, attributes: Attributes, protocol: Protocol = this.#head.protocol): void {
     const { direction, exchangeId, streamKey } = this.#head;
     this.#options.record({
       kind,
@@ -373,7 +399,7 @@ class ObservedMessage implements MessageObservation, ObserverContext {
   }
 
   report(stage: Stage, reason: string, attributes: Attributes = {}): void {
-    if (this.#observer !== null) this.#failed(stage, reason, attributes);
+    if (this.#observer !== null && this.#mayTell()) this.#failed(stage, reason, attributes);
   }
 
   fail(stage: Stage, reason: string): void {
@@ -396,10 +422,10 @@ class ObservedMessage implements MessageObservation, ObserverContext {
   }
 
   #failed(stage: Stage, reason: string, attributes: Attributes = {}): void {
-    this.emit("decoder_failed", { ...attributes, reason, stage });
+    this.#record("decoder_failed", { ...attributes, reason, stage });
   }
 
   #stopped(observer: string, reason: string): void {
-    this.emit("observer_stopped", { observer, reason });
+    this.#record("observer_stopped", { observer, reason });
   }
 }

@@ -28,6 +28,7 @@ import { opposite, type Side } from "../core/side.ts";
 import type { InFlightBudget } from "./budget.ts";
 import { type Conn, type ConnHandler, IGNORE_EVENTS } from "./conn.ts";
 import type { DeadlineOwner, Deadlines } from "./deadlines.ts";
+import { PIECE_BYTES_MIN, ReadPieces } from "./read_pieces.ts";
 
 export interface ConnCallbacks {
   opened(conn: Conn): void;
@@ -74,6 +75,9 @@ const RECHECK_MS = 20;
 // The driver's own deadlines, beside the session's timers.
 const RECHECK = TIMERS.length;
 const LINGER = TIMERS.length + 1;
+const REST = TIMERS.length + 2;
+/** What waited for the log goes on so long after others could: it would fill the log again before they are read. */
+const REST_MS = 1;
 
 /** A connection that was given up and is not closed yet. */
 interface Leaving {
@@ -85,6 +89,8 @@ interface Leaving {
 }
 
 interface SideState {
+  /** New ones with each connection: what one has said is not for the next. */
+  pieces: ReadPieces;
   conn: Conn | null;
   paused: boolean;
   ended: boolean;
@@ -95,8 +101,8 @@ export class FlowDriver implements Effects, DeadlineOwner {
   closed = false;
   readonly session: Session;
   readonly #client: SideState;
-  readonly #server: SideState = { conn: null, paused: false, ended: false };
-  readonly #deadlines = new Float64Array(TIMERS.length + 2).fill(Infinity);
+  readonly #server: SideState = { pieces: new ReadPieces(), conn: null, paused: false, ended: false };
+  readonly #deadlines = new Float64Array(TIMERS.length + 3).fill(Infinity);
   readonly #queue: ((now: Instant) => void)[] = [];
   #busy = false;
   /** When the input that is being handled came. */
@@ -107,6 +113,10 @@ export class FlowDriver implements Effects, DeadlineOwner {
   /** And those of them that only more of a head lets go of. */
   #unfinished = 0;
   #waiting = false;
+  /** Events so far. */
+  #events = 0;
+  /** What is read holds messages, not the octets of a tunnel or of a handshake. */
+  #hasMessages = false;
   #gone = false;
   #leaving: readonly Leaving[] = [];
   #target: Authority | null = null;
@@ -118,7 +128,7 @@ export class FlowDriver implements Effects, DeadlineOwner {
     client: Conn,
     makeSession: (effects: Effects) => Session,
   ) {
-    this.#client = { conn: client, paused: false, ended: false };
+    this.#client = { pieces: new ReadPieces(), conn: client, paused: false, ended: false };
     this.session = makeSession(this);
     client.handler = this.#handlerFor("client", client);
     world.deadlines.add(this);
@@ -147,6 +157,10 @@ export class FlowDriver implements Effects, DeadlineOwner {
       this.#deadlines[RECHECK] = Infinity;
       if (!this.closed) this.#settle();
     }
+    if (this.#deadlines[REST]! <= now) {
+      this.#deadlines[REST] = Infinity;
+      this.#goOn();
+    }
     if (this.#deadlines[LINGER]! <= now) {
       this.#deadlines[LINGER] = Infinity;
       this.#checkLeaving(now);
@@ -166,6 +180,7 @@ export class FlowDriver implements Effects, DeadlineOwner {
 
   #open(target: Authority, dial: (callbacks: ConnCallbacks) => () => void): void {
     this.#target = target;
+    this.#hasMessages = false;
     this.#server.ended = false;
     this.#server.paused = false;
     this.#cancelPending = dial({
@@ -254,6 +269,8 @@ export class FlowDriver implements Effects, DeadlineOwner {
   }
 
   record(event: FlowEvent): void {
+    this.#events++;
+    if (event.kind === "request_headers") this.#hasMessages = true;
     this.world.record(this.context, event, this.#now);
   }
 
@@ -275,6 +292,7 @@ export class FlowDriver implements Effects, DeadlineOwner {
     this.#cancelPending?.();
     this.#cancelPending = null;
     this.#deadlines.fill(Infinity, 0, LINGER);
+    this.#deadlines[REST] = Infinity;
     this.#updateNextDeadline();
     this.world.sessionClosed(this);
     if (this.#server.conn !== null) this.#letGo(this.#server, this.#server.conn, false);
@@ -288,6 +306,7 @@ export class FlowDriver implements Effects, DeadlineOwner {
    */
   #letGo(side: SideState, conn: Conn, awaitsEnd: boolean): void {
     side.conn = null;
+    side.pieces = new ReadPieces();
     const now = this.world.now();
     const until = addMilliseconds(now, LINGER_MAX_MS);
     this.#leaving = [...this.#leaving, { conn, until, pendingBytes: conn.pendingBytes, destroyed: false }];
@@ -345,6 +364,7 @@ export class FlowDriver implements Effects, DeadlineOwner {
     conn: Conn,
     start: (conn: Conn, callbacks: SecureCallbacks) => () => void,
   ): void {
+    this.#hasMessages = false;
     // The handshake owns the connection until it is over.
     conn.handler = IGNORE_EVENTS;
     this.#cancelPending = start(conn, {
@@ -366,15 +386,20 @@ export class FlowDriver implements Effects, DeadlineOwner {
     return {
       onData: (data) => {
         if (this.closed) return;
+        const { pieces } = this.#side(side);
+        if (pieces.isWaiting) {
+          pieces.wait(data);
+          return;
+        }
         if (this.#busy) {
           const copy = data.slice();
-          this.#input((now) => this.session.received(side, copy, now));
+          this.#input(() => this.#received(side, copy));
           return;
         }
         this.#busy = true;
         try {
           this.#now = this.world.now();
-          this.session.received(side, data, this.#now);
+          this.#received(side, data);
         } catch (error) {
           this.#crash(error);
         }
@@ -383,15 +408,50 @@ export class FlowDriver implements Effects, DeadlineOwner {
       },
       onEnd: (truncated) => {
         this.#side(side).ended = true;
-        this.#input((now) => this.session.ended(side, now, truncated));
+        this.#input((now) => {
+          this.#receivedRest(side);
+          if (!this.closed) this.session.ended(side, now, truncated);
+        });
       },
       onDrain: () => this.#settle(),
-      onFault: (fault) => this.#input((now) => this.session.failed(side, fault, now)),
+      onFault: (fault) =>
+        this.#input((now) => {
+          this.#receivedRest(side);
+          if (!this.closed) this.session.failed(side, fault, now);
+        }),
       onClosed: () => {
         if (this.#side(side).conn === conn) this.#side(side).conn = null;
         this.#goneWhenClosed();
       },
     };
+  }
+
+  /** Gives the session what was read, as far as the log can take the events of it; the rest waits. */
+  #received(side: Side, data: Uint8Array): void {
+    const state = this.#side(side);
+    const { pieces } = state;
+    if (data.length <= PIECE_BYTES_MIN || !this.#hasMessages) {
+      this.session.received(side, data, this.#now);
+      return;
+    }
+    for (let at = 0; at < data.length;) {
+      const piece = data.subarray(at, at + pieces.bytes);
+      const before = this.#events;
+      this.session.received(side, piece, this.#now);
+      if (this.closed || state.pieces !== pieces) return;
+      pieces.handled(piece.length, this.#events - before);
+      at += piece.length;
+      if (at < data.length && this.world.logFull(this.#wake)) {
+        pieces.wait(data.subarray(at));
+        return;
+      }
+    }
+  }
+
+  /** Before that side's end, whatever the log says: what it said must not come after it, nor be lost. */
+  #receivedRest(side: Side): void {
+    const rest = this.#side(side).pieces.take();
+    if (rest !== null) this.session.received(side, rest, this.#now);
   }
 
   #input(handle: (now: Instant) => void): void {
@@ -438,10 +498,21 @@ export class FlowDriver implements Effects, DeadlineOwner {
     if (!this.closed) this.#gate();
   }
 
+  /** Takes up what was read and waits. */
+  #goOn(): void {
+    for (const side of SIDES) {
+      const { pieces } = this.#side(side);
+      if (!pieces.isWaiting) continue;
+      if (this.world.logFull(this.#wake)) return;
+      this.#input(() => this.#received(side, pieces.take()!));
+    }
+  }
+
   #settleBudget(): void {
     this.#held = this.closed ? 0 : this.session.heldBytes;
     this.#unfinished = this.closed ? 0 : this.session.unfinishedBytes;
     let total = this.#held + (this.#client.conn?.pendingBytes ?? 0) + (this.#server.conn?.pendingBytes ?? 0);
+    total += this.#client.pieces.waitingBytes + this.#server.pieces.waitingBytes;
     for (const { conn } of this.#leaving) total += conn.pendingBytes;
     if (total === this.#counted) return;
     const delta = total - this.#counted;
@@ -459,10 +530,12 @@ export class FlowDriver implements Effects, DeadlineOwner {
     const pending = this.#counted - this.#held;
     const serverOver = (overBudget && pending > 0) || pending > this.world.flowBufferBytes;
     const logFull = this.world.logFull(this.#wake);
+    const isWaiting = this.#client.pieces.isWaiting || this.#server.pieces.isWaiting;
+    if (isWaiting && !logFull) this.#setDeadline(REST, addMilliseconds(this.world.now(), REST_MS));
     for (const side of SIDES) {
       const state = this.#side(side);
       if (state.conn === null) continue;
-      const full = logFull || (side === "client" ? overBytes : serverOver);
+      const full = logFull || state.pieces.isWaiting || (side === "client" ? overBytes : serverOver);
       state.conn.setReading(!full && !state.paused && !(this.#side(opposite(side)).conn?.congested ?? false));
     }
   }

@@ -1,6 +1,6 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, equal } from "@std/assert";
 import zlib from "node:zlib";
-import { codingsHeldBytes } from "../../src/observe/content_coding.ts";
+import { codingsHeldBytes, EVENTS_FREE } from "../../src/observe/content_coding.ts";
 import { FlowObservation } from "../../src/observe/flow_observation.ts";
 import type { MessageObserver, ObserverContext, ObserverDefinition } from "../../src/observe/observer.ts";
 import { NDJSON } from "../../src/observe/ndjson.ts";
@@ -289,4 +289,32 @@ Deno.test("FlowObservation: what is reported stops nothing", () => {
     { direction: "request", exchange_id: 1, index: 3, reason: "odd", stage: "framing" },
   ]);
   assertEquals(events.some(({ kind }) => kind === "ndjson_line"), true);
+});
+
+Deno.test("FlowObservation: what is decoded may be tiny lines without end; the observer is stopped, at the same line for any reads", () => {
+  let state = 1;
+  const digit = () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) % 10;
+  const lines = 40_000;
+  const content = Array.from({ length: lines }, () => `${digit()}\n`).join("");
+  for (const [coding, compress] of [["gzip", zlib.gzipSync], ["br", zlib.brotliCompressSync]] as const) {
+    const coded = new Uint8Array(compress(content));
+    const options = (inflateRatio: number): ObservedMessageOptions => ({
+      fields: [["content-type", "application/x-ndjson"], ["content-encoding", coding]],
+      limits: { inflateRatio },
+    });
+    const whole = observe([coded], options(8));
+    const of = (wanted: string) => whole.events.filter(({ kind }) => kind === wanted);
+    // A line is two events.
+    const linesMax = (EVENTS_FREE + coded.length + 4096) / 2;
+    assert(of("ndjson_line").length <= linesMax && of("ndjson_line").length > EVENTS_FREE / 2);
+    assertEquals(of("observer_stopped").length, 1);
+    assertStringIncludes(String(of("observer_stopped")[0]!.attributes["reason"]), "limits.inflate_ratio");
+    assertEquals(of("exchange_completed")[0]!.attributes["response_decoded_bytes"], 2 * lines);
+    assertEquals(whole.heldBytes, 0);
+    for (const size of [1, 7, 4097]) {
+      assert(equal(observe(cutInto(coded, size), options(8)).events, whole.events), `${coding} by ${size}`);
+    }
+    const more = observe([coded], options(100)).events;
+    assertEquals(more.filter(({ kind }) => kind === "ndjson_line").length, lines);
+  }
 });

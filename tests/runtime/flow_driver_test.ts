@@ -6,6 +6,7 @@ import { InFlightBudget } from "../../src/runtime/budget.ts";
 import { type Conn, type ConnHandler, IGNORE_EVENTS } from "../../src/runtime/conn.ts";
 import { Deadlines } from "../../src/runtime/deadlines.ts";
 import { FlowDriver, type World } from "../../src/runtime/flow_driver.ts";
+import { PIECE_BYTES_MIN } from "../../src/runtime/read_pieces.ts";
 
 /** A connection that does only what the test says. */
 class FakeConn implements Conn {
@@ -47,7 +48,10 @@ class RelaySession implements Session {
     this.onReceived(side, data);
     this.effects.send(side === "client" ? "server" : "client", data);
   }
-  ended() {}
+  onEnded: (side: Side) => void = () => {};
+  ended(side: Side) {
+    this.onEnded(side);
+  }
   failed() {}
   opened() {}
   openFailed() {}
@@ -63,6 +67,14 @@ class RelaySession implements Session {
     this.effects.close();
   }
 }
+
+const REQUEST: FlowEvent = {
+  kind: "request_headers",
+  protocol: "http1",
+  streamKey: "h1:1",
+  attributes: {},
+};
+const LINE: FlowEvent = { ...REQUEST, kind: "ndjson_line" };
 
 function flow(options: { flowBufferBytes?: number; budgetBytes?: number; budget?: InFlightBudget } = {}) {
   const client = new FakeConn();
@@ -220,4 +232,73 @@ Deno.test("FlowDriver gives nothing to a session that is closed", () => {
   client.handler.onData(new Uint8Array(1));
   assertEquals(received, 0);
   assert(driver.closed);
+});
+
+/** A flow with messages in it, whose log is full after so many events. */
+function talkative(room: number) {
+  const all = flow({ flowBufferBytes: 10_000_000, budgetBytes: 10_000_000 });
+  const { client, session, state, world, driver } = all;
+  const reads: number[] = [];
+  let events = 0;
+  world.record = (_context, { kind }) => {
+    if (kind === "ndjson_line" && ++events % room === 0) state.logFull = true;
+  };
+  session.onReceived = (_side, data) => {
+    reads.push(data.length);
+    for (let line = 0; line < data.length / 2; line++) session.effects.record(LINE);
+  };
+  driver.record(REQUEST);
+  const wake = () => {
+    state.logFull = false;
+    for (const wakened of state.wakes.splice(0)) wakened();
+  };
+  /** The deadline by which what waits goes on after others. */
+  const goOn = () => driver.expire(10_000_000);
+  return { ...all, client, session, state, driver, reads, wake, goOn };
+}
+
+Deno.test("FlowDriver hands over what was read as the log can take it, and reads no more meanwhile", () => {
+  const { client, server, reads, wake, goOn } = talkative(10_000);
+  const piece = PIECE_BYTES_MIN;
+  client.handler.onData(new Uint8Array(3 * piece + 5));
+  assertEquals([reads, client.reading], [[piece, piece], false]);
+  // What comes all the same waits behind it.
+  client.handler.onData(new Uint8Array(1));
+  goOn();
+  assertEquals(reads.length, 2, "the log is still full");
+  wake();
+  assertEquals([reads.length, client.reading], [2, false], "others go first");
+  goOn();
+  assertEquals([reads, client.reading, server.reading], [[piece, piece, piece], false, false]);
+  wake();
+  goOn();
+  assertEquals([reads.slice(3), client.reading, server.reading], [[6], true, true]);
+});
+
+Deno.test("FlowDriver gives what waits before the end of its side, and not for another connection", () => {
+  const { client, session, reads } = talkative(1);
+  const told: string[] = [];
+  session.onEnded = (side) => told.push(`${side} after ${reads.length}`);
+  client.handler.onData(new Uint8Array(3 * PIECE_BYTES_MIN));
+  client.handler.onEnd();
+  assertEquals([told, reads], [["client after 2"], [PIECE_BYTES_MIN, 2 * PIECE_BYTES_MIN]]);
+
+  const other = talkative(1);
+  other.server.handler.onData(new Uint8Array(3 * PIECE_BYTES_MIN));
+  other.session.effects.closeServer();
+  other.wake();
+  other.goOn();
+  assertEquals(other.reads, [PIECE_BYTES_MIN]);
+});
+
+Deno.test("FlowDriver cuts nothing of a tunnel, and little of what gives few events", () => {
+  const { client, session, reads } = talkative(1_000_000);
+  session.onReceived = (_side, data) => reads.push(data.length);
+  client.handler.onData(new Uint8Array(256 * 1024));
+  assertEquals(reads.map((bytes) => bytes / 1024), [16, 32, 64, 64, 64, 16]);
+  const tunnel = flow();
+  const tunnelled: number[] = [];
+  tunnel.session.onReceived = (_side, data) => tunnelled.push(data.length);
+  tunnel.client.handler.onData(new Uint8Array(256 * 1024));
+  assertEquals(tunnelled, [256 * 1024]);
 });

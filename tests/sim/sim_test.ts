@@ -30,7 +30,7 @@ Deno.test("every seed that ever failed leaves every checker content", async () =
   }
 });
 
-const CANARY_SEEDS = 60;
+const CANARY_SEEDS = 120;
 
 for (const [habit, { breaks, makeSession }] of Object.entries(CANARIES)) {
   Deno.test(`a session that ${habit} is caught by ${breaks}`, async () => {
