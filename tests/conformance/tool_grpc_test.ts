@@ -372,8 +372,11 @@ Deno.test("calls survive the GOAWAY of a server that lets no connection grow old
     `localhost.:${aging.ports[0]}`,
   ], { timeoutMs: 60_000 });
   assertEquals(code, 0, stderr);
-  assertEquals((JSON.parse(stdout) as GhzReport).statusCodeDistribution, { OK: 2000 });
   const events = await proxy.eventsAfter(before);
+  // ghz at times counts one call more, that it made while it closed its connections: nobody ever saw that one.
+  assertEquals((JSON.parse(stdout) as GhzReport).statusCodeDistribution["OK"], 2000);
+  const told = toldOf(events).filter(([called]) => called === "UnaryCall");
+  assertEquals(told, Array<Told>(2000).fill(["UnaryCall", 1, 1, 0]));
   // Not the one over which ghz learns the types: it leaves that with its stream open.
   const calling = new Set(
     events.filter(({ attributes }) => attributes.target === `/${SERVICE}/UnaryCall`).map(({ flow_id }) =>
