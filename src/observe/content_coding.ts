@@ -203,12 +203,14 @@ class Layer {
   #outBytes = 0;
   /** How much of what came out is paid for as kept. */
   #windowHeld = WINDOW_FREE_BYTES;
+  /** What the decoder has asked for beside it. */
+  #reserved = 0;
   readonly #inflaters: InflaterFactory;
 
   constructor(readonly name: string, inflaters: InflaterFactory, private readonly budget: BytesBudget) {
     this.#inflaters = inflaters;
     const coding = CODINGS[name]!;
-    if (coding !== "deflate") this.#inflater = inflaters.open(coding);
+    if (coding !== "deflate") this.#inflater = inflaters.open(coding, this.#reserve);
   }
 
   /** Gives what is wrong, or null. */
@@ -244,9 +246,16 @@ class Layer {
 
   close(): void {
     this.#inflater?.close();
-    this.budget.release(this.#windowHeld - WINDOW_FREE_BYTES);
+    this.budget.release(this.#windowHeld - WINDOW_FREE_BYTES + this.#reserved);
     this.#windowHeld = WINDOW_FREE_BYTES;
+    this.#reserved = 0;
   }
+
+  readonly #reserve = (bytes: number): boolean => {
+    if (!this.budget.hold(bytes)) return false;
+    this.#reserved += bytes;
+    return true;
+  };
 
   /** How much may come out before more of it has to be paid for; 0 where there is no room for it. */
   #windowRoom({ windowBytes = 0 }: Inflater): number {

@@ -32,7 +32,11 @@ export interface Inflater {
 }
 
 export interface InflaterFactory {
-  open(coding: InflateCoding): Inflater;
+  /**
+   * `reserve`: asked for so many octets more, where a stream makes the decoder keep more than `heldBytes` and its
+   * window; where it says no the stream is broken.
+   */
+  open(coding: InflateCoding, reserve?: (bytes: number) => boolean): Inflater;
   /** About what one keeps, in octets, for the budgets. */
   readonly heldBytes: Readonly<Record<InflateCoding, number>>;
 }

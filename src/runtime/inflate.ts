@@ -16,15 +16,15 @@ const HELD_BYTES = {
   "deflate-raw": 40 * 1024,
   // Its tables, a block that is not whole yet, and the first of its window.
   zstd: 512 * 1024,
-  // Its prefix codes, and the first of its window.
+  // The prefix codes that most streams have, and the first of its window.
   br: 256 * 1024,
 } as const;
 
 export const INFLATERS: InflaterFactory = {
   heldBytes: HELD_BYTES,
-  open: (coding) =>
+  open: (coding, reserve) =>
     coding === "br"
-      ? new BrotliInflater()
+      ? new BrotliInflater(reserve)
       : coding === "zstd"
       ? new ZstdInflater()
       : new ZlibInflater(coding),

@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import zlib from "node:zlib";
 import {
   BARREN_BYTES_MAX,
@@ -13,6 +13,7 @@ import type { BytesBudget } from "../../src/observe/kept_bytes.ts";
 import { INFLATERS } from "../../src/runtime/inflate.ts";
 import { cutInto } from "../support/golden.ts";
 import { patternBytes } from "../support/origin.ts";
+import { manyCodes } from "./brotli/many_codes.ts";
 
 const LIMITS = { inflateRatio: 8, inflateBytes: 1_000_000 };
 
@@ -185,4 +186,31 @@ Deno.test("ContentDecoder gives up on zstd that never gives anything", () => {
   const skippable = new Uint8Array(200_000);
   skippable.set([0x50, 0x2a, 0x4d, 0x18, 0xff, 0xff, 0xff, 0x7f]);
   assertEquals(decode(skippable, ["zstd"]).error?.startsWith("nothing decoded from"), true);
+});
+
+Deno.test("ContentDecoder pays for more prefix codes of br than most streams have, and stops where there is no room", () => {
+  const content = manyCodes();
+  const paid = (max: number, size: number) => {
+    let [held, most] = [0, 0];
+    const budget = {
+      hold: (bytes: number) => held + bytes <= max && ((held += bytes), (most = Math.max(most, held)), true),
+      release: (bytes: number) => void (held -= bytes),
+    };
+    const { error } = decode(content, ["br"], LIMITS, size, budget);
+    assertEquals(held, 0, "all is given back");
+    return { error, most };
+  };
+  const enough = paid(4 * MIB, content.length);
+  // By the octets of their symbols and of what finds them: 256 each of 256, 512 and 64 symbols.
+  assert(enough.most > MIB && enough.most < 2 * MIB, `${enough.most}`);
+  assertEquals(enough.error?.includes("room") ?? false, false, String(enough.error));
+  for (const size of [content.length, 999, 5, 1]) {
+    const { error, most } = paid(300_000, size);
+    assertEquals([error, most], ["br: its prefix codes are more than there is room for", 256 * 1024]);
+  }
+  // What is really sent has no need of it.
+  const text = new TextEncoder().encode("the quick brown fox jumps over the lazy dog, ".repeat(1000));
+  const coded = new Uint8Array(zlib.brotliCompressSync(text));
+  const refusing = { hold: () => false, release: () => {} };
+  assertEquals(decode(coded, ["br"], { ...LIMITS, inflateRatio: 100_000 }, 100, refusing).error, null);
 });

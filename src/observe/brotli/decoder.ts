@@ -9,6 +9,10 @@ import { FORM_BYTES_MAX, writeWord } from "./dictionary.ts";
 import { type Deliver, History } from "./history.ts";
 import { PrefixCode } from "./prefix_code.ts";
 
+/** What prefix codes may take without being paid for by themselves; a stream can have 768 of them, 1.7 MB in all. */
+export const CODES_FREE_BYTES = 128 * 1024;
+const CODES_STEP_BYTES = 64 * 1024;
+
 export type BrotliResult =
   | { readonly type: "more"; readonly unused: number }
   | { readonly type: "stopped" }
@@ -25,8 +29,14 @@ export class BrotliDecoder {
   #deliver: Deliver = () => true;
   #over = false;
   #error: string | null = null;
+  readonly #reserve: (bytes: number) => boolean;
+  /** What the prefix codes of the block under way take, and what is paid for. */
+  #codeBytes = 0;
+  #codeBytesPaid = CODES_FREE_BYTES;
 
-  constructor() {
+  /** `reserve` is asked for room where there are more prefix codes than most streams have. */
+  constructor(reserve: (bytes: number) => boolean = () => true) {
+    this.#reserve = reserve;
     this.#steps = this.#stream();
   }
 
@@ -122,6 +132,8 @@ export class BrotliDecoder {
 
   *#compressed(length: number, history: History, distances: Distances): Generator<undefined, void> {
     const bits = this.#bits;
+    // Those of the block before are not needed any more.
+    this.#codeBytes = 0;
     const literalBlocks = yield* this.#blocks();
     const commandBlocks = yield* this.#blocks();
     const distanceBlocks = yield* this.#blocks();
@@ -274,7 +286,15 @@ export class BrotliDecoder {
     const lengths = new Uint8Array(symbols);
     if (skipped === 1) yield* this.#simpleLengths(lengths);
     else yield* this.#complexLengths(lengths, skipped);
-    return new PrefixCode(lengths);
+    const code = new PrefixCode(lengths);
+    this.#codeBytes += code.heldBytes;
+    while (this.#codeBytes > this.#codeBytesPaid) {
+      if (!this.#reserve(CODES_STEP_BYTES)) {
+        throw new Broken("its prefix codes are more than there is room for");
+      }
+      this.#codeBytesPaid += CODES_STEP_BYTES;
+    }
+    return code;
   }
 
   *#simpleLengths(lengths: Uint8Array): Generator<undefined, void> {

@@ -4,6 +4,9 @@ import { MISSING } from "./bits.ts";
 const LENGTH_MAX = 15;
 /** Codes of up to so many bits are found at once. */
 const TABLE_BITS = 8;
+/** What a code takes beside its symbols: most of it is what the runtime adds to arrays. */
+const ONE_SYMBOL_BYTES = 512;
+const TABLE_BYTES = 1216;
 /** Where the next symbol of each length goes, while a code is made. */
 const NEXT = new Uint16Array(LENGTH_MAX + 2);
 
@@ -18,6 +21,8 @@ export class PrefixCode {
   readonly #symbols: Uint16Array;
   /** The symbol of a code that needs no bits. */
   #only = MISSING;
+  /** About what it takes in octets, its table included, as measured. */
+  readonly heldBytes: number;
 
   /** The lengths have to make a complete code, or name one symbol alone. They are not kept. */
   constructor(lengths: Uint8Array) {
@@ -38,6 +43,7 @@ export class PrefixCode {
       if (length > 0) this.#symbols[NEXT[length]!++] = symbol;
     }
     if (used === 1) this.#only = this.#symbols[0]!;
+    this.heldBytes = (used === 1 ? ONE_SYMBOL_BYTES : TABLE_BYTES) + 2 * used;
   }
 
   /** The symbol shifted by 4 and the length of its code, where `count` bits are enough for it. */
