@@ -89,6 +89,16 @@ class Feed extends Duplex implements ConnHandler {
 
   override _read(): void {}
 
+  /**
+   * The runtime writes one piece of ciphertext, waits for its callback and writes the next, so the queue of a
+   * stream would be work for nothing; and it writes once more after the end, where a stream makes an error of it.
+   */
+  override write(chunk: Uint8Array, ...rest: unknown[]): boolean {
+    const done = rest.at(-1);
+    if (!this.destroyed) this._write(chunk, "", typeof done === "function" ? () => done() : () => {});
+    return this.#writeDone === null;
+  }
+
   override _write(chunk: Uint8Array, _encoding: string, done: () => void): void {
     this.written = true;
     this.conn.write(chunk);
