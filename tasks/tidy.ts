@@ -62,6 +62,18 @@ const ENTRY_POINTS = /^(mod\.ts|src\/cli\/soth_mitm\.ts|src\/sim\/main\.ts|tasks
 const WITHOUT_TEST: { readonly [path: string]: string } = {
   "src/cli/run.ts": "tests/cli/run_test.ts, as a process of its own",
   "src/cli/soth_mitm.ts": "the entry point; tests/integration and the tool lanes run it",
+  "src/http1/connection.ts":
+    "tests/http1/relay_test.ts and tests/proxy/session_http_test.ts, through the relay",
+  "src/http1/exchange_recording.ts":
+    "tests/http1/relay_test.ts and tests/proxy/session_http_test.ts, through the relay",
+  "src/http1/gate_question.ts":
+    "tests/http1/relay_test.ts and tests/proxy/session_requests_test.ts, through the relay",
+  "src/http1/rejection.ts":
+    "tests/http1/relay_test.ts and tests/proxy/session_http_test.ts, through the relay",
+  "src/http1/requests.ts":
+    "tests/http1/relay_test.ts and tests/proxy/session_http_test.ts, through the relay",
+  "src/http1/responses.ts":
+    "tests/http1/relay_test.ts and tests/proxy/session_http_test.ts, through the relay",
   "src/http2/alt_svc_filter.ts": "tests/http2/relay*_test.ts, through the relay",
   "src/http2/connection.ts": "tests/http2/relay*_test.ts, through the relay",
   "src/http2/data_frames.ts": "tests/http2/relay*_test.ts, through the relay",

@@ -4,6 +4,7 @@
  * function of the bytes and not of how reads cut them up; at most `bodyBytes` of each message are
  * kept in them. They are about the content with its content codings taken off, where that is possible.
  */
+import { joinBytes } from "../core/bytes.ts";
 import type { Attributes, EventKind, ExchangeOutcome, FlowEvent, Protocol } from "../core/event.ts";
 import type { Instant } from "../core/instant.ts";
 import type { Side } from "../core/side.ts";
@@ -485,17 +486,7 @@ class BodySpans {
     }
     this.#parts.push(part.slice());
     this.#partBytes += part.length;
-    if (this.#parts.length >= MAX_SPAN_PARTS) this.#parts = [this.#joined()];
-  }
-
-  #joined(): Uint8Array {
-    const joined = new Uint8Array(this.#partBytes);
-    let at = 0;
-    for (const part of this.#parts) {
-      joined.set(part, at);
-      at += part.length;
-    }
-    return joined;
+    if (this.#parts.length >= MAX_SPAN_PARTS) this.#parts = [joinBytes(this.#parts)];
   }
 
   #emitSpan(): void {
@@ -503,7 +494,7 @@ class BodySpans {
       ? this.#lent
       : this.#parts.length === 1
       ? this.#parts[0]!
-      : this.#joined();
+      : joinBytes(this.#parts);
     const dropped = this.#dropped;
     this.#dropped = false;
     this.#lent = null;

@@ -72,6 +72,11 @@ export function http1Error(code: Http1ErrorCode, detail: string, offset: number,
   return { type: "error", code, detail, offset, rfc };
 }
 
+/** The message is larger than it may be; nothing else is wrong with it. */
+export function isLimit({ code }: Http1Error): boolean {
+  return code === "head_too_large" || code === "too_many_fields";
+}
+
 /** One octet for a message, e.g. `0x0b`. */
 export function quoteOctet(octet: number): string {
   return `0x${octet.toString(16).padStart(2, "0")}`;

@@ -3,6 +3,14 @@ import type { ExchangeRecorder } from "../http/exchange_recorder.ts";
 import type { Answer } from "../http/answer.ts";
 import type { RequestHead } from "./head.ts";
 
+/** How an exchange is dealt with, as was decided about it. */
+export interface Treatment {
+  /** It is recorded. */
+  readonly observe: boolean;
+  readonly stripsAltSvc: boolean;
+  readonly strictHeaders: boolean;
+}
+
 export interface Exchange {
   readonly id: number;
   readonly request: RequestHead;

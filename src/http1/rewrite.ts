@@ -6,6 +6,7 @@
  * with it alone; RFC 9113 §3.1 has given this upgrade up). In a response to an HTTP/1.0 client the chunked coding
  * goes (§6.1, §7.1.3). From any response the fields go that an override strips. Every other line keeps its octets and its place.
  */
+import { joinBytes } from "../core/bytes.ts";
 import { type Authority, formatAuthority } from "../core/authority.ts";
 import { listElements } from "../http/fields.ts";
 import { fieldValues } from "../http/media_type.ts";
@@ -35,7 +36,7 @@ export function toOriginForm(head: RequestHead, path: string, authority: Authori
     const kept = name === "connection" ? without(value, PROXY_FIELDS) : value;
     return h2c === null || kept === null ? kept : withoutH2c(name, kept, h2c);
   });
-  return concat(parts);
+  return joinBytes(parts);
 }
 
 /** The octets of a request without its offer to change over to HTTP/2, and whether it offers another upgrade. */
@@ -46,7 +47,7 @@ export function withoutH2cOffer(
   if (h2c === null) return head;
   const parts: Uint8Array[] = [head.bytes.subarray(0, nextLine(head.bytes, 0))];
   appendLines(parts, head, (name, value) => withoutH2c(name, value, h2c));
-  return { bytes: concat(parts), upgrade: !h2c.alone };
+  return { bytes: joinBytes(parts), upgrade: !h2c.alone };
 }
 
 interface H2cOffer {
@@ -85,14 +86,14 @@ export function withoutTransferCoding(head: ResponseHead, dropped: ReadonlySet<s
   const parts: Uint8Array[] = [head.bytes.subarray(0, nextLine(head.bytes, 0))];
   parts.push(encodeLatin1(`Connection: close${lineEndOf(head)}`));
   appendLines(parts, head, (name, value) => CODING_FIELDS.has(name) || dropped.has(name) ? null : value);
-  return concat(parts);
+  return joinBytes(parts);
 }
 
 /** The head without the lines of these fields, names in lower case. */
 export function withoutFields(head: ResponseHead, dropped: ReadonlySet<string>): Uint8Array {
   const parts: Uint8Array[] = [head.bytes.subarray(0, nextLine(head.bytes, 0))];
   appendLines(parts, head, (name, value) => dropped.has(name) ? null : value);
-  return concat(parts);
+  return joinBytes(parts);
 }
 
 const NONE: ReadonlySet<string> = new Set();
@@ -146,16 +147,4 @@ function nextFieldLine(bytes: Uint8Array, from: number): number {
 /** All lines of a head end alike. */
 function lineEndOf({ bytes }: { readonly bytes: Uint8Array }): string {
   return bytes[bytes.indexOf(LF) - 1] === CR ? "\r\n" : "\n";
-}
-
-function concat(parts: readonly Uint8Array[]): Uint8Array {
-  let length = 0;
-  for (const part of parts) length += part.length;
-  const whole = new Uint8Array(length);
-  let offset = 0;
-  for (const part of parts) {
-    whole.set(part, offset);
-    offset += part.length;
-  }
-  return whole;
 }

@@ -7,6 +7,7 @@
  * then the server may send what does not fit: those frames are held back, and what follows on their streams
  * behind them. Flow control bounds them: they are never more than what the window and the debt make together.
  */
+import { joinBytes } from "../core/bytes.ts";
 import type { Answer } from "../http/answer.ts";
 import { encodeHttp2Answer } from "./answer.ts";
 import type { FramePiece } from "./frame_reader.ts";
@@ -164,7 +165,7 @@ export class Refusals {
     pieces.parts.push(raw.slice());
     this.#heldBytes += raw.length;
     if (!ends) return;
-    this.#held.push({ streamId, bytes: joined(pieces.parts), windowBytes: pieces.windowBytes });
+    this.#held.push({ streamId, bytes: wholeOf(pieces), windowBytes: pieces.windowBytes });
     this.#release();
   }
 
@@ -183,7 +184,7 @@ export class Refusals {
     const pieces = this.#pieces;
     if (pieces !== null && pieces.streamId === streamId && !pieces.dropped) {
       pieces.dropped = true;
-      dropped.push({ streamId, bytes: joined(pieces.parts), windowBytes: pieces.windowBytes });
+      dropped.push({ streamId, bytes: wholeOf(pieces), windowBytes: pieces.windowBytes });
     }
     let windowBytes = 0;
     for (const held of dropped) {
@@ -254,13 +255,6 @@ export class Refusals {
   }
 }
 
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  if (parts.length === 1) return parts[0]!;
-  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
+function wholeOf({ parts }: Pieces): Uint8Array {
+  return parts.length === 1 ? parts[0]! : joinBytes(parts);
 }

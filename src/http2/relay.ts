@@ -14,6 +14,7 @@
  * Here frames are read and told apart, and the short ones dealt with; HEADERS and PUSH_PROMISE are in
  * `field_blocks.ts`, DATA in `data_frames.ts`, how streams and the connection end in `connection.ts`.
  */
+import { joinBytes } from "../core/bytes.ts";
 import type { CloseReason } from "../core/close_reason.ts";
 import type { Instant } from "../core/instant.ts";
 import type { Timer, TransportFault } from "../core/session.ts";
@@ -85,7 +86,7 @@ export class Http2Relay {
   received(side: Side, data: Uint8Array, now: Instant): void {
     this.#connection.now = now;
     if (side === "client" && this.#fieldBlocks.awaitsDecision) {
-      this.#hold(join(this.#held, data));
+      this.#hold(joinBytes([this.#held, data]));
       return;
     }
     this.#read(this.#connection.directions[side], data);
@@ -388,11 +389,4 @@ export class Http2Relay {
 
 function windowOverflow(by: Side, streamId: number, what: string): Http2Error {
   return http2Error("window_overflow", by, streamId, `${what} larger than ${MAX_WINDOW_SIZE}`);
-}
-
-function join(first: Uint8Array, second: Uint8Array): Uint8Array {
-  const joined = new Uint8Array(first.length + second.length);
-  joined.set(first);
-  joined.set(second, first.length);
-  return joined;
 }

@@ -4,7 +4,7 @@ import { unreachable } from "../core/assert.ts";
 import type { CloseReason } from "../core/close_reason.ts";
 import type { TransportFault } from "../core/session.ts";
 import type { Answer } from "../http/answer.ts";
-import type { Http1Error } from "../http1/errors.ts";
+import { type Http1Error, isLimit } from "../http1/errors.ts";
 import { formatOrigin, type Origin } from "./origin.ts";
 
 export const BLOCKED_CODE = "blocked";
@@ -41,9 +41,9 @@ export function notHttpAnswer(origin: Origin): Answer {
 }
 
 /** For a head that could not be read: 431 where it is over a limit, else 400. */
-export function badHeadAnswer({ code, detail }: Http1Error): Answer {
-  const answer = badRequestAnswer(code, detail);
-  return code === "head_too_large" || code === "too_many_fields" ? { ...answer, status: 431 } : answer;
+export function badHeadAnswer(error: Http1Error): Answer {
+  const answer = badRequestAnswer(error.code, error.detail);
+  return isLimit(error) ? { ...answer, status: 431 } : answer;
 }
 
 /** A dial that failed: what the client is told, and how the flow ends. */

@@ -1,4 +1,5 @@
 /** What peers have said before it was their turn. */
+import { joinBytes } from "../core/bytes.ts";
 import type { Side } from "../core/side.ts";
 
 const NOTHING: Uint8Array = new Uint8Array(0);
@@ -36,8 +37,5 @@ export class ReadAhead {
 export function join(first: Uint8Array, second: Uint8Array): Uint8Array {
   if (first.length === 0) return second;
   if (second.length === 0) return first;
-  const joined = new Uint8Array(first.length + second.length);
-  joined.set(first);
-  joined.set(second, first.length);
-  return joined;
+  return joinBytes([first, second]);
 }

@@ -7,7 +7,7 @@ import type { ObserveConfig } from "../observe/flow_observation.ts";
 import type { OpenDigest } from "../observe/digest.ts";
 import type { InflaterFactory } from "../observe/inflate.ts";
 import { OBSERVERS, STREAM_OBSERVERS } from "../observe/registry.ts";
-import type { RelayLimits } from "../http1/relay.ts";
+import type { RelayLimits } from "../http1/connection.ts";
 import type { Http2Limits } from "../http2/limits.ts";
 import { type Origin, parseOrigin } from "./origin.ts";
 

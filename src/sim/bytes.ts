@@ -1,4 +1,5 @@
 /** Bytes and text, octet for octet. */
+import { joinBytes } from "../core/bytes.ts";
 
 export function latin1(text: string): Uint8Array {
   const bytes = new Uint8Array(text.length);
@@ -14,13 +15,7 @@ export function textOf(bytes: Uint8Array): string {
 }
 
 export function join(...parts: readonly Uint8Array[]): Uint8Array {
-  const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    joined.set(part, offset);
-    offset += part.length;
-  }
-  return joined;
+  return joinBytes(parts);
 }
 
 /** The stand-in for encryption, and for decryption. */

@@ -6,6 +6,7 @@
  * is pending until a later turn, `onDrain` comes only when everything is out and never after `end`, an end or a
  * reset is not noticed by one that does not read, and bytes for one that has closed are answered by a reset.
  */
+import { joinBytes } from "../core/bytes.ts";
 import type { TransportFault } from "../core/session.ts";
 import { addMilliseconds, type Instant, NANOSECONDS_PER_MILLISECOND } from "../core/instant.ts";
 import { type Conn, type ConnHandler, IGNORE_EVENTS } from "../runtime/conn.ts";
@@ -399,12 +400,6 @@ class Direction {
     }
     const segments = this.#arrived.splice(0, count);
     this.arrivedBytes -= bytes;
-    const data = new Uint8Array(bytes);
-    let offset = 0;
-    for (const segment of segments) {
-      data.set(segment, offset);
-      offset += segment.length;
-    }
-    return data;
+    return joinBytes(segments);
   }
 }
