@@ -25,8 +25,10 @@ export interface LaneFolder {
 export interface LogEvent {
   readonly kind: string;
   readonly flow_id: string;
+  readonly flow_sequence_id: number;
   readonly protocol: string;
   readonly stream_key: string;
+  readonly client_addr: string;
   readonly server_host: string | null;
   readonly server_port: number;
   readonly attributes: { readonly [name: string]: unknown };
@@ -81,6 +83,8 @@ export class ProxyProcess {
   #exited: number | null = null;
   readonly #events: LogEvent[] = [];
   #readBytes = 0;
+  /** Where our own marks came from that the log does not have yet. */
+  readonly #marks = new Set<string>();
 
   private constructor(
     child: Deno.ChildProcess,
@@ -209,7 +213,7 @@ export class ProxyProcess {
       for (const line of new TextDecoder().decode(bytes.subarray(0, end)).split("\n")) {
         if (line === "") continue;
         const event = JSON.parse(line) as LogEvent;
-        if (event.kind !== "log_opened") this.#events.push(event);
+        if (event.kind !== "log_opened") this.#take(event);
       }
     } finally {
       try {
@@ -244,9 +248,10 @@ export class ProxyProcess {
     return (await this.events()).filter((event) => event.flow_id === flow_id);
   }
 
-  /** The events after the first `count`, once every flow that is in the log is over. */
+  /** The events after the first `count`, once every flow that was accepted before this call is over. */
   async eventsAfter(count: number): Promise<LogEvent[]> {
     const limit = performance.now() + 10_000;
+    await this.#pastMark();
     for (;;) {
       const events = (await this.events()).slice(count);
       const open = new Set(events.map(({ flow_id }) => flow_id));
@@ -257,6 +262,31 @@ export class ProxyProcess {
       }
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
+  }
+
+  /**
+   * The log lags behind what clients have seen. So a connection of our own is opened and closed: when that is in the
+   * log, all flows before it are. Nobody else gets to see its flow.
+   */
+  async #pastMark(): Promise<void> {
+    const mark = await Deno.connect({ hostname: this.host, port: this.port });
+    const { hostname, port } = mark.localAddr as Deno.NetAddr;
+    mark.close();
+    const address = hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+    this.#marks.add(address);
+    const limit = performance.now() + 10_000;
+    while (this.#marks.has(address)) {
+      await this.events();
+      if (performance.now() > limit) throw new Error(`The log did not get to ${address}\n${this.stderr}`);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+
+  #take(event: LogEvent): void {
+    // A flow that has nothing but its end; an earlier one may have come from the same address.
+    const isMark = event.flow_sequence_id === 1 && event.kind === "stream_closed" &&
+      this.#marks.delete(event.client_addr);
+    if (!isMark) this.#events.push(event);
   }
 
   async #collect(reader: StderrReader): Promise<void> {
