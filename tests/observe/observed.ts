@@ -46,6 +46,10 @@ export interface ObservedMessageOptions {
   readonly status?: number;
   readonly redactHeaders?: readonly string[];
   readonly observers?: readonly ObserverDefinition[];
+  /** Of all flows. */
+  readonly processBudget?: Budget;
+  /** The flow is over before the exchange is: it is not completed. */
+  readonly abandoned?: boolean;
   /** Which events are kept; all where it is not given. */
   readonly keep?: (event: FlowEvent) => boolean;
 }
@@ -69,6 +73,7 @@ export function observe(reads: readonly Uint8Array[], options: ObservedMessageOp
       ...OBSERVE_CONFIG,
       limits,
       redactHeaders,
+      processBudget: options.processBudget ?? OBSERVE_CONFIG.processBudget,
       ...(options.observers === undefined ? {} : { observers: options.observers }),
     },
     record,
@@ -112,6 +117,10 @@ export function observe(reads: readonly Uint8Array[], options: ObservedMessageOp
     else recorder.responseContent(lent);
     lent.fill(0xaa);
     heldBytesMax = Math.max(heldBytesMax, observation.heldBytes);
+  }
+  if (options.abandoned === true) {
+    observation.close();
+    return { events, heldBytes: observation.heldBytes, heldBytesMax };
   }
   const { trailers = [] } = options;
   if (options.cut !== true) {
