@@ -269,6 +269,7 @@ function nothing_left(world: SimWorld, report: (detail: string) => void): void {
   if (world.timer.pending > 0) report(`${world.timer.pending} timers are left`);
   if (world.deadlines.size > 0) report(`${world.deadlines.size} flows are left in the deadlines`);
   if (world.budget.bytes !== 0) report(`${world.budget.bytes} bytes are left in the budget`);
+  if (world.observedBytes !== 0) report(`${world.observedBytes} bytes are left with observers`);
   if (world.openConns > 0) report(`${world.openConns} connections are left open`);
 }
 

@@ -123,6 +123,11 @@ export class SimWorld implements World {
   readonly #servers = new Map<string, SimFlow>();
   #calm = false;
 
+  /** What observers of all flows still keep, in octets. */
+  get observedBytes(): number {
+    return this.#config.observe.processBudget.held;
+  }
+
   constructor(
     private readonly options: SimOptions,
     random: Random,
