@@ -211,7 +211,8 @@ class Answer {
       case "tokens.reasoning":
       case "tokens.cached":
       case "tokens.total":
-        if (typeof value === "number") this.#tokens[rule.as.slice("tokens.".length) as TokenKind] = value;
+        // Nobody counts below nothing, nor in halves: what says so says nothing.
+        if (isCount(value)) this.#tokens[rule.as.slice("tokens.".length) as TokenKind] = value;
         break;
       case "role":
       case "stop": {
@@ -285,6 +286,10 @@ class Answer {
     if (fitting.length < text.length) this.#full = true;
     return fitting;
   }
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && Number(value) >= 0;
 }
 
 type SaidTarget = Extract<Target, "text" | "reasoning" | "refusal" | `tool.${string}`>;

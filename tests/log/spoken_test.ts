@@ -132,3 +132,18 @@ Deno.test("SpokenMessages never throws, whatever a response holds", () => {
     { numRuns: 300 },
   );
 });
+
+Deno.test("SpokenMessages takes for a count of tokens what can be one; nothing else is known, nor 0", () => {
+  const source: ViewSource = {
+    name: "counts",
+    paths: ["*"],
+    rules: [{ as: "tokens.output", path: "n" }, { as: "text", path: "text" }],
+  };
+  const counted = (...units: readonly unknown[]) =>
+    said(source, [{ text: "a" }, ...units], "sse_event")!.tokens.output;
+  assertEquals([counted(), counted({ n: 0 }), counted({ n: 7 })], [null, 0, 7]);
+  for (const n of [-1, -0.5, 1.5, 1e300, "7", null, true, [7], { n: 7 }]) {
+    assertEquals(counted({ n }), null, JSON.stringify(n));
+    assertEquals(counted({ n: 3 }, { n }), 3, "what was stated before stands");
+  }
+});

@@ -34,8 +34,7 @@ exchanges has neither method nor status nor path, and none of these options matc
   --since     30s, 5m, 2h, 1d before the last event of the log (not of standard input), or a time such as
               2026-01-02T03:04:05Z; what has no end in the log counts as ended with the last event of its flow
   --grep      plain text, no pattern, and case counts; looked for in URLs and in header fields as the log has
-              them, in bodies as far as they were captured, content codings taken off, and in messages; with --llm
-              also in what was said, put together
+              them, in bodies as far as they were captured, content codings taken off, and in messages
 `;
 
 /** Answers for the entries of one reading of a log. */

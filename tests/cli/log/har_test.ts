@@ -48,6 +48,40 @@ Deno.test("log har writes the exchanges of all segments as a valid archive, in t
   assertEquals((await run("har", "--help")).stdout, HAR.help);
 });
 
+Deno.test("log har takes the filters of log show, and writes what that shows", async () => {
+  const { lines } = goodLog();
+  await withLog(lines, async (path) => {
+    const all = (await entriesOf(path)).map(({ _exchange }) => _exchange);
+    const filters = [
+      ["--flow", "1-1"],
+      ["--flow", "1-1/2", "--flow", "1-6"],
+      ["--host", "a.test"],
+      ["--method", "post"],
+      ["--status", "4xx"],
+      ["--path", "/*"],
+      ["--protocol", "http2"],
+      ["--since", "0s"],
+      ["--grep", "a"],
+      ["--grep", "that is nowhere"],
+      ["--method", "get", "--status", "200"],
+    ];
+    const taken: number[] = [];
+    for (const options of filters) {
+      const { stdout } = await run("show", "--json", ...options, path);
+      const shown = stdout.split("\n").filter((line) => line !== "").map((line) => JSON.parse(line))
+        .filter(({ exchange_id }) => exchange_id !== null)
+        .map(({ flow_id, exchange_id }) => `${flow_id}/${exchange_id}`);
+      const archive = JSON.parse((await run("har", ...options, path)).stdout);
+      await validateHar(archive);
+      const found = archive.log.entries.map(({ _exchange }: Entry) => _exchange);
+      assertEquals(found, shown, options.join(" "));
+      taken.push(found.length);
+    }
+    assert(taken.some((count) => count === 0) && taken.some((count) => count > 0 && count < all.length));
+    assertEquals((await run("har", "--status", "x", path)).code, 2);
+  });
+});
+
 /** An unmasked frame of text. */
 function frame(text: string, mask = 0): Uint8Array {
   const bytes = new TextEncoder().encode(text);

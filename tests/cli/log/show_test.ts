@@ -9,6 +9,8 @@ import {
   requestHeaders,
   responseHeaders,
 } from "../../log/log_builder.ts";
+import { startRawOrigin } from "../../support/origin.ts";
+import { withProxy } from "../../support/proxy.ts";
 import { run, split, withLog } from "./run_log.ts";
 
 Deno.test("log show prints the exchanges and flows of all segments, with the time of day", async () => {
@@ -120,5 +122,58 @@ Deno.test("log show --messages prints what messages hold below their exchange, i
     const { messages, messages_omitted } = JSON.parse(object!);
     assertEquals([messages.length, messages[0].what, messages_omitted], [1, "msgpack", 0]);
     assertEquals((await run("show", path)).stdout.trimEnd().split("\n").length, 1);
+  });
+});
+
+Deno.test("log show --llm of streams that a server resets, or ends in the middle, shows what arrived and that it was cut", async () => {
+  const delta = (content: string) =>
+    `data: ${JSON.stringify({ choices: [{ index: 0, delta: { content } }] })}\n\n`;
+  const origin = await startRawOrigin(async (connection) => {
+    const head = await connection.readThrough("\r\n\r\n");
+    await connection.readExactly(2);
+    await connection.write("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n");
+    await connection.write(delta("Roses are red,\n") + delta("violets"));
+    if (head.includes("/whole/")) await connection.write("data: [DONE]\n\n");
+    else await connection.write('data: {"choices":[{"index":0,"delta":{"content":" are bl');
+    if (!head.includes("/reset/")) connection.end();
+    else {
+      // All of it is to be there before the reset, which may overtake it.
+      await connection.readExactly(1);
+      connection.socket.resetAndDestroy();
+    }
+  });
+  const lines: string[] = [];
+  await withProxy({}, async (proxy) => {
+    for (const [index, path] of ["/reset", "/end", "/whole"].entries()) {
+      const connection = await proxy.connect();
+      await connection.write(
+        `POST http://${origin.authority}${path}/v1/chat/completions HTTP/1.1\r\n` +
+          `Host: ${origin.authority}\r\nContent-Length: ${path === "/reset" ? 3 : 2}\r\n\r\n{}`,
+      );
+      if (path === "/reset") {
+        await connection.readThrough(" are bl");
+        await connection.write("\n");
+      }
+      try {
+        while (await connection.read() !== null);
+      } catch (error) {
+        if (path !== "/reset") throw error;
+      }
+      connection.socket.destroy();
+      await proxy.closed(index + 1);
+    }
+    lines.push(...proxy.events.map((event) => JSON.stringify(event) + "\n"));
+  });
+  await origin.close();
+  await withLog(lines, async (path) => {
+    const { stdout } = await run("show", "--llm", path);
+    const [reset, end, whole] = stdout.split(/^.* POST .*\n/m).slice(1);
+    const said = ["      Roses are red,", "      violets"].join("\n");
+    for (const [text, cut] of [[reset, true], [end, true], [whole, false]] as const) {
+      assertStringIncludes(text!, `tokens not stated\n${said}\n`);
+      assertEquals(/^ {4}cut: /m.test(text!), cut, text);
+    }
+    assertStringIncludes(reset!, "cut: server_aborted; the stream does not say that it is over");
+    assertStringIncludes(end!, "cut: the stream does not say that it is over");
   });
 });
