@@ -63,17 +63,17 @@ const WITHOUT_TEST: { readonly [path: string]: string } = {
   "src/cli/run.ts": "tests/cli/run_test.ts, as a process of its own",
   "src/cli/soth_mitm.ts": "the entry point; tests/integration and the tool lanes run it",
   "src/http1/connection.ts":
-    "tests/http1/relay_test.ts and tests/proxy/session_http_test.ts, through the relay",
+    "tests/http1/relay_test.ts and tests/proxy/session_{http,forward}_test.ts, through the relay",
   "src/http1/exchange_recording.ts":
-    "tests/http1/relay_test.ts and tests/proxy/session_http_test.ts, through the relay",
+    "tests/http1/relay_test.ts and tests/proxy/session_{http,forward}_test.ts, through the relay",
   "src/http1/gate_question.ts":
     "tests/http1/relay_test.ts and tests/proxy/session_requests_test.ts, through the relay",
   "src/http1/rejection.ts":
-    "tests/http1/relay_test.ts and tests/proxy/session_http_test.ts, through the relay",
+    "tests/http1/relay_test.ts and tests/proxy/session_{http,forward}_test.ts, through the relay",
   "src/http1/requests.ts":
-    "tests/http1/relay_test.ts and tests/proxy/session_http_test.ts, through the relay",
+    "tests/http1/relay_test.ts and tests/proxy/session_{http,forward}_test.ts, through the relay",
   "src/http1/responses.ts":
-    "tests/http1/relay_test.ts and tests/proxy/session_http_test.ts, through the relay",
+    "tests/http1/relay_test.ts and tests/proxy/session_{http,forward}_test.ts, through the relay",
   "src/http2/alt_svc_filter.ts": "tests/http2/relay*_test.ts, through the relay",
   "src/http2/connection.ts": "tests/http2/relay*_test.ts, through the relay",
   "src/http2/data_frames.ts": "tests/http2/relay*_test.ts, through the relay",
@@ -83,7 +83,8 @@ const WITHOUT_TEST: { readonly [path: string]: string } = {
   "src/proxy/flow.ts": "tests/proxy/session_test.ts, through the session",
   "src/proxy/flow_policy.ts": "tests/proxy/session_*_test.ts and http3_test.ts, through the session",
   "src/proxy/handshake_failures.ts": "tests/proxy/session_tls_test.ts, through the session",
-  "src/proxy/http_relaying.ts": "tests/proxy/session_http_test.ts, through the session",
+  "src/proxy/http_relaying.ts":
+    "tests/proxy/session_http_test.ts and session_forward_test.ts, through the session",
   "src/proxy/interception.ts": "tests/proxy/session_tls_test.ts, through the session",
   "src/proxy/learned_bypass.ts": "tests/proxy/session_learning_test.ts, through the session",
   "src/proxy/peeking.ts": "tests/proxy/session_test.ts and session_tls_test.ts, through the session",
