@@ -4,6 +4,7 @@
  * the connection for must be told as that, after the same messages. Differences would be listed in
  * `fixtures/expected.jsonl`.
  */
+import { joinBytes } from "../../src/core/bytes.ts";
 import { assertEquals } from "@std/assert";
 import type { FlowEvent } from "../../src/core/event.ts";
 import type { Side } from "../../src/core/side.ts";
@@ -193,13 +194,7 @@ function wireOf(steps: readonly FrameStep[], side: Side): Uint8Array {
       frames.push(encodeFrame({ opcode: 0, mask }));
     }
   }
-  const whole = new Uint8Array(frames.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const frame of frames) {
-    whole.set(frame, at);
-    at += frame.length;
-  }
-  return whole;
+  return joinBytes(frames);
 }
 
 function payloadOf({ payload_hex, payload_len, repeat_hex }: FrameStep): Uint8Array {

@@ -9,6 +9,7 @@ import type { AttributeValue } from "../../src/core/event.ts";
 import { makeAuthority, type TestAuthority } from "../support/certificates.ts";
 import { curlThrough } from "../support/curl.ts";
 import { sha256Hex } from "../support/origin.ts";
+import { certificateArgs, endLane, makeServerFolder } from "../support/lane.ts";
 import { type LogEvent, ProxyProcess } from "../support/proxy_process.ts";
 import { residentBytes } from "../support/resident.ts";
 import { type ServerProcess, startOnFreePorts, startPeer } from "../support/server_process.ts";
@@ -30,18 +31,12 @@ const octets = (text: string) => new TextEncoder().encode(text);
 const MENU = JSON.stringify({ menu: Array.from({ length: 300 }, (_, n) => ({ n, dish: `Käse ${n % 7}` })) });
 
 Deno.test.beforeAll(async () => {
-  folder = await Deno.makeTempDir();
   authority = makeAuthority();
-  const { certPem, keyPem } = authority.issue({ names: ["localhost"] });
-  await Deno.writeTextFile(`${folder}/root.pem`, authority.certPem);
-  await Deno.writeTextFile(`${folder}/server.pem`, certPem);
-  await Deno.writeTextFile(`${folder}/server.key`, keyPem);
+  folder = await makeServerFolder(authority);
   await Deno.mkdir(`${folder}/site`);
   await Deno.writeTextFile(`${folder}/site/menu.json`, MENU);
   await Deno.writeTextFile(`${folder}/site/menu.html`, `<!doctype html><title>menu</title>${MENU}`);
-  peer = await startPeer(tool("payloadPeer"), [
-    ...["-cert", `${folder}/server.pem`, "-key", `${folder}/server.key`],
-  ]);
+  peer = await startPeer(tool("payloadPeer"), certificateArgs(folder));
   nginx = await startNginx();
   const config = (more = "") => `
     [tls]
@@ -54,18 +49,7 @@ Deno.test.beforeAll(async () => {
   bombed = await ProxyProcess.start("bombs", { config: config('body_bytes = "64KiB"') });
 });
 
-Deno.test.afterAll(async () => {
-  try {
-    await proxy.stop();
-    await bombed.stop();
-  } finally {
-    await proxy[Symbol.asyncDispose]();
-    await bombed[Symbol.asyncDispose]();
-    await peer[Symbol.asyncDispose]();
-    await nginx[Symbol.asyncDispose]();
-    await Deno.remove(folder, { recursive: true });
-  }
-});
+Deno.test.afterAll(() => endLane(folder, [proxy, bombed], [peer, nginx]));
 
 function startNginx(): Promise<ServerProcess> {
   return startOnFreePorts(tool("nginx"), 1, async ([https]) => {

@@ -4,7 +4,7 @@
  * the proxy: messages, metadata, status, details and deadlines.
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { makeAuthority } from "../support/certificates.ts";
+import { certificateArgs, endLane, makeServerFolder, trustConfig } from "../support/lane.ts";
 import { type LogEvent, ProxyProcess } from "../support/proxy_process.ts";
 import { type ServerProcess, startPeer } from "../support/server_process.ts";
 import { type Outcome, run, type RunOptions, tool, type ToolName } from "../support/tools.ts";
@@ -16,29 +16,14 @@ let origin: ServerProcess;
 let proxy: ProxyProcess;
 
 Deno.test.beforeAll(async () => {
-  folder = await Deno.makeTempDir();
-  const authority = makeAuthority();
-  const { certPem, keyPem } = authority.issue({ names: ["localhost"] });
-  await Deno.writeTextFile(`${folder}/root.pem`, authority.certPem);
-  await Deno.writeTextFile(`${folder}/server.pem`, certPem);
-  await Deno.writeTextFile(`${folder}/server.key`, keyPem);
-  origin = await startPeer(tool("grpcPeer"), [
-    ...["serve", "-cert", `${folder}/server.pem`, "-key", `${folder}/server.key`],
-  ]);
+  folder = await makeServerFolder();
+  origin = await startPeer(tool("grpcPeer"), ["serve", ...certificateArgs(folder)]);
   proxy = await ProxyProcess.start("grpc", {
-    config: `[tls]\nupstream_ca_bundle = ${JSON.stringify(`${folder}/root.pem`)}\n`,
+    config: trustConfig(folder),
   });
 });
 
-Deno.test.afterAll(async () => {
-  try {
-    await proxy.stop();
-  } finally {
-    await proxy[Symbol.asyncDispose]();
-    await origin[Symbol.asyncDispose]();
-    await Deno.remove(folder, { recursive: true });
-  }
-});
+Deno.test.afterAll(() => endLane(folder, [proxy], [origin]));
 
 interface Way {
   readonly address: string;
@@ -354,7 +339,7 @@ for (const [method, { calls, data, requests, responses }] of Object.entries(LOAD
 
 Deno.test("calls survive the GOAWAY of a server that lets no connection grow old", async () => {
   await using aging = await startPeer(tool("grpcPeer"), [
-    ...["serve", "-cert", `${folder}/server.pem`, "-key", `${folder}/server.key`, "-age", "300ms"],
+    ...["serve", ...certificateArgs(folder), "-age", "300ms"],
   ]);
   const before = (await proxy.events()).length;
   const way = through();

@@ -4,9 +4,9 @@
  * heads, interim responses, bodies, trailers and resets.
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { makeAuthority } from "../support/certificates.ts";
 import { curlThrough } from "../support/curl.ts";
 import { patternBytes, sha256Hex } from "../support/origin.ts";
+import { certificateArgs, endLane, makeServerFolder, trustConfig } from "../support/lane.ts";
 import { type LogEvent, ProxyProcess } from "../support/proxy_process.ts";
 import { type ServerProcess, startPeer } from "../support/server_process.ts";
 import { type Outcome, run, tool } from "../support/tools.ts";
@@ -20,32 +20,17 @@ let plain: string;
 let proxy: ProxyProcess;
 
 Deno.test.beforeAll(async () => {
-  folder = await Deno.makeTempDir();
-  const authority = makeAuthority();
-  const { certPem, keyPem } = authority.issue({ names: ["localhost"] });
-  await Deno.writeTextFile(`${folder}/root.pem`, authority.certPem);
-  await Deno.writeTextFile(`${folder}/server.pem`, certPem);
-  await Deno.writeTextFile(`${folder}/server.key`, keyPem);
+  folder = await makeServerFolder();
   await Deno.writeFile(`${folder}/upload.bin`, UPLOAD);
-  origin = await startPeer(tool("http2Peer"), [
-    ...["-cert", `${folder}/server.pem`, "-key", `${folder}/server.key`],
-  ]);
+  origin = await startPeer(tool("http2Peer"), certificateArgs(folder));
   secure = `https://localhost:${origin.ports[0]}`;
   plain = `http://localhost:${origin.ports[1]}`;
   proxy = await ProxyProcess.start("http2", {
-    config: `[tls]\nupstream_ca_bundle = ${JSON.stringify(`${folder}/root.pem`)}\n`,
+    config: trustConfig(folder),
   });
 });
 
-Deno.test.afterAll(async () => {
-  try {
-    await proxy.stop();
-  } finally {
-    await proxy[Symbol.asyncDispose]();
-    await origin[Symbol.asyncDispose]();
-    await Deno.remove(folder, { recursive: true });
-  }
-});
+Deno.test.afterAll(() => endLane(folder, [proxy], [origin]));
 
 interface Way {
   readonly name: string;
@@ -225,7 +210,7 @@ Deno.test("curl that leaves in the middle of a body ends its stream, and the log
 
 Deno.test("a stream under way when the proxy is stopped finishes, whole, within timeouts.drain", async () => {
   await using stopped = await ProxyProcess.start("http2-stopped", {
-    config: `[tls]\nupstream_ca_bundle = ${JSON.stringify(`${folder}/root.pem`)}\n`,
+    config: trustConfig(folder),
   });
   // Two seconds at that rate, of the five that draining may take.
   const asked = curlThrough(stopped, ["--http2", "--limit-rate", "2M", `${secure}/bytes/4000000`]);

@@ -4,9 +4,9 @@
  * certificate; and curl's CONNECT with an ALPN field must be let through undecrypted.
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { makeAuthority } from "../support/certificates.ts";
 import { curlThrough } from "../support/curl.ts";
 import { patternBytes, sha256Hex } from "../support/origin.ts";
+import { certificateArgs, endLane, makeServerFolder, trustConfig } from "../support/lane.ts";
 import { type LogEvent, ProxyProcess } from "../support/proxy_process.ts";
 import { type ServerProcess, startPeer } from "../support/server_process.ts";
 import { type Outcome, run, tool } from "../support/tools.ts";
@@ -19,24 +19,15 @@ let tcpOrigin: ServerProcess;
 let issuer: string;
 
 Deno.test.beforeAll(async () => {
-  folder = await Deno.makeTempDir();
-  const authority = makeAuthority();
-  const { certPem, keyPem } = authority.issue({ names: ["localhost"] });
-  await Deno.writeTextFile(`${folder}/root.pem`, authority.certPem);
-  await Deno.writeTextFile(`${folder}/server.pem`, certPem);
-  await Deno.writeTextFile(`${folder}/server.key`, keyPem);
+  folder = await makeServerFolder();
   await Deno.writeFile(`${folder}/upload.bin`, UPLOAD);
-  const files = ["-cert", `${folder}/server.pem`, "-key", `${folder}/server.key`];
+  const files = certificateArgs(folder);
   origin = await startPeer(tool("http3Peer"), ["serve", ...files]);
   tcpOrigin = await startPeer(tool("http2Peer"), files);
   [{ issuer }] = parsed(await fetched("/bytes/1"));
 });
 
-Deno.test.afterAll(async () => {
-  await origin[Symbol.asyncDispose]();
-  await tcpOrigin[Symbol.asyncDispose]();
-  await Deno.remove(folder, { recursive: true });
-});
+Deno.test.afterAll(() => endLane(folder, [], [origin, tcpOrigin]));
 
 interface Response {
   readonly proto: string;
@@ -138,7 +129,7 @@ Deno.test("a block wins over CONNECT-UDP, and without passthrough there is none 
 Deno.test("curl's CONNECT with an ALPN field that names h3 is not decrypted, and one without is", async () => {
   const url = `https://localhost:${tcpOrigin.ports[0]}/bytes/1000`;
   const events = await withProxy(
-    `[tls]\nupstream_ca_bundle = ${JSON.stringify(`${folder}/root.pem`)}\n`,
+    trustConfig(folder),
     async (proxy) => {
       const digest = await sha256Hex(patternBytes(1000));
       const hinted = await curlThrough(proxy, ["--proxy-header", "ALPN: h3", url], {
@@ -162,7 +153,7 @@ Deno.test("curl's CONNECT with an ALPN field that names h3 is not decrypted, and
 
 Deno.test("curl learns of no other service where strip_alt_svc says so, in HTTP/1.1 and HTTP/2", async () => {
   const url = `https://localhost:${tcpOrigin.ports[0]}/alt-svc`;
-  const bundle = `[tls]\nupstream_ca_bundle = ${JSON.stringify(`${folder}/root.pem`)}\n`;
+  const bundle = trustConfig(folder);
   const override = '[[overrides]]\nid = "on-tcp"\nhosts = ["localhost"]\nstrip_alt_svc = true\n';
   for (const [config, strips] of [[bundle, false], [bundle + override, true]] as const) {
     const events = await withProxy(config, async (proxy) => {

@@ -5,8 +5,8 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 // For the types of JSON.parse with sources, which TypeScript's library does not know yet.
 import "../../src/core/exact_json.ts";
-import { makeAuthority } from "../support/certificates.ts";
 import { curlThrough } from "../support/curl.ts";
+import { certificateArgs, endLane, makeServerFolder, trustConfig } from "../support/lane.ts";
 import { type LogEvent, ProxyProcess } from "../support/proxy_process.ts";
 import { type ServerProcess, startPeer } from "../support/server_process.ts";
 import { run, tool } from "../support/tools.ts";
@@ -18,19 +18,11 @@ let peer: ServerProcess;
 let proxy: ProxyProcess;
 
 Deno.test.beforeAll(async () => {
-  folder = await Deno.makeTempDir();
-  const authority = makeAuthority();
-  const { certPem, keyPem } = authority.issue({ names: ["localhost"] });
-  await Deno.writeTextFile(`${folder}/root.pem`, authority.certPem);
-  await Deno.writeTextFile(`${folder}/server.pem`, certPem);
-  await Deno.writeTextFile(`${folder}/server.key`, keyPem);
-  peer = await startPeer(tool("payloadPeer"), [
-    ...["-cert", `${folder}/server.pem`, "-key", `${folder}/server.key`],
-  ]);
+  folder = await makeServerFolder();
+  peer = await startPeer(tool("payloadPeer"), certificateArgs(folder));
   proxy = await ProxyProcess.start("msgpack", {
     config: `
-      [tls]
-      upstream_ca_bundle = ${JSON.stringify(`${folder}/root.pem`)}
+      ${trustConfig(folder)}
       [capture]
       body_bytes = ${PAYLOAD_BYTES}
       payload_bytes = ${PAYLOAD_BYTES}
@@ -38,15 +30,7 @@ Deno.test.beforeAll(async () => {
   });
 });
 
-Deno.test.afterAll(async () => {
-  try {
-    await proxy.stop();
-  } finally {
-    await proxy[Symbol.asyncDispose]();
-    await peer[Symbol.asyncDispose]();
-    await Deno.remove(folder, { recursive: true });
-  }
-});
+Deno.test.afterAll(() => endLane(folder, [proxy], [peer]));
 
 interface Sample {
   readonly name: string;

@@ -4,8 +4,8 @@
  * under the load of h2load no request fails and each is in the log.
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { makeAuthority } from "../support/certificates.ts";
 import { patternBytes, sha256Hex } from "../support/origin.ts";
+import { certificateArgs, endLane, makeServerFolder, trustConfig } from "../support/lane.ts";
 import { type LogEvent, ProxyProcess } from "../support/proxy_process.ts";
 import { type ServerProcess, startOnFreePorts, startPeer } from "../support/server_process.ts";
 import { type Outcome, run, tool } from "../support/tools.ts";
@@ -16,26 +16,16 @@ let folder: string;
 let go: ServerProcess;
 
 Deno.test.beforeAll(async () => {
-  folder = await Deno.makeTempDir();
-  const authority = makeAuthority();
-  const { certPem, keyPem } = authority.issue({ names: ["localhost"] });
-  await Deno.writeTextFile(`${folder}/root.pem`, authority.certPem);
-  await Deno.writeTextFile(`${folder}/server.pem`, certPem);
-  await Deno.writeTextFile(`${folder}/server.key`, keyPem);
+  folder = await makeServerFolder();
   await Deno.writeFile(`${folder}/upload.bin`, UPLOAD);
   await Deno.mkdir(`${folder}/site`);
   await Deno.writeTextFile(`${folder}/site/index.html`, "the page\n");
   await Deno.writeTextFile(`${folder}/site/style.css`, "p { color: green }\n");
   await Deno.writeFile(`${folder}/site/big.bin`, patternBytes(5_000_000));
-  go = await startPeer(tool("http2Peer"), [
-    ...["-cert", `${folder}/server.pem`, "-key", `${folder}/server.key`],
-  ]);
+  go = await startPeer(tool("http2Peer"), certificateArgs(folder));
 });
 
-Deno.test.afterAll(async () => {
-  await go[Symbol.asyncDispose]();
-  await Deno.remove(folder, { recursive: true });
-});
+Deno.test.afterAll(() => endLane(folder, [], [go]));
 
 /** A proxy that relays all it accepts to `origin`; its log verifies, or the test fails. */
 async function inFrontOf(
@@ -45,7 +35,7 @@ async function inFrontOf(
 ): Promise<void> {
   await using proxy = await ProxyProcess.start(name, {
     args: ["--reverse", origin],
-    config: `[tls]\nupstream_ca_bundle = ${JSON.stringify(`${folder}/root.pem`)}\n`,
+    config: trustConfig(folder),
   });
   await work(proxy);
   await proxy.stop();

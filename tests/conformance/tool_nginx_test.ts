@@ -1,8 +1,8 @@
 /** nginx as the origin: large bodies both ways, compression, reuse, close-delimited bodies and error pages. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { makeAuthority } from "../support/certificates.ts";
 import { curlThrough } from "../support/curl.ts";
 import { patternBytes, sha256Hex } from "../support/origin.ts";
+import { endLane, makeServerFolder, trustConfig } from "../support/lane.ts";
 import { ProxyProcess } from "../support/proxy_process.ts";
 import { type ServerProcess, startOnFreePorts } from "../support/server_process.ts";
 import { tool } from "../support/tools.ts";
@@ -16,31 +16,18 @@ let nginx: ServerProcess;
 let proxy: ProxyProcess;
 
 Deno.test.beforeAll(async () => {
-  folder = await Deno.makeTempDir();
-  const authority = makeAuthority();
-  const { certPem, keyPem } = authority.issue({ names: ["localhost"] });
-  await Deno.writeTextFile(`${folder}/root.pem`, authority.certPem);
-  await Deno.writeTextFile(`${folder}/server.pem`, certPem);
-  await Deno.writeTextFile(`${folder}/server.key`, keyPem);
+  folder = await makeServerFolder();
   await Deno.mkdir(`${folder}/site`);
   await Deno.mkdir(`${folder}/bodies`);
   await Deno.writeFile(`${folder}/site/big.bin`, BIG);
   await Deno.writeTextFile(`${folder}/site/page.html`, PAGE);
   nginx = await startNginx();
   proxy = await ProxyProcess.start("nginx", {
-    config: `[tls]\nupstream_ca_bundle = ${JSON.stringify(`${folder}/root.pem`)}\n`,
+    config: trustConfig(folder),
   });
 });
 
-Deno.test.afterAll(async () => {
-  try {
-    await proxy.stop();
-  } finally {
-    await proxy[Symbol.asyncDispose]();
-    await nginx[Symbol.asyncDispose]();
-    await Deno.remove(folder, { recursive: true });
-  }
-});
+Deno.test.afterAll(() => endLane(folder, [proxy], [nginx]));
 
 function startNginx(): Promise<ServerProcess> {
   return startOnFreePorts(tool("nginx"), 3, async ([http, https, http2]) => {

@@ -1,10 +1,10 @@
+import { joinBytes } from "../../src/core/bytes.ts";
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import { assert } from "../../src/core/assert.ts";
 import type { Field } from "../../src/http/fields.ts";
 import { BodyReader, type BodySink, CHUNK_LINE_BYTES_MAX } from "../../src/http1/body.ts";
 import type { Framing } from "../../src/http1/head.ts";
 import { cutInto, latin1 } from "../support/golden.ts";
-import { joinBytes } from "./message_loop.ts";
 
 const LIMITS = { maxHeadBytes: 100, maxHeaderFields: 4 };
 

@@ -1,11 +1,12 @@
 /** Replays fixtures/http1: `request`, `response` and `connect` blocks through the engine. */
+import { joinBytes } from "../../src/core/bytes.ts";
 import { assertEquals } from "@std/assert";
 import { parseConnectHead } from "../../src/http1/connect.ts";
 import type { Http1Error } from "../../src/http1/errors.ts";
 import { HeadReader } from "../../src/http1/head_reader.ts";
 import { toOriginForm, withoutTransferCoding } from "../../src/http1/rewrite.ts";
 import { type GoldenInput, type GoldenRun, latin1, showBytes, testGolden } from "../support/golden.ts";
-import { joinBytes, type Message, MessageLoop } from "./message_loop.ts";
+import { type Message, MessageLoop } from "./message_loop.ts";
 
 testGolden(
   "http1",

@@ -2,6 +2,7 @@
  * Reads a connection's one direction with the engine, as a relay would, and writes down what came
  * of it: heads, forwarded octets, content, trailers, and the error that ended it.
  */
+import { joinBytes } from "../../src/core/bytes.ts";
 import type { Field } from "../../src/http/fields.ts";
 import { BodyReader, type BodyResult } from "../../src/http1/body.ts";
 import { type ConnectHead, isConnect, parseConnectHead } from "../../src/http1/connect.ts";
@@ -165,14 +166,4 @@ export class MessageLoop {
     this.messages.at(-1)!.complete = true;
     this.#body = null;
   }
-}
-
-export function joinBytes(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    whole.set(part, offset);
-    offset += part.length;
-  }
-  return whole;
 }

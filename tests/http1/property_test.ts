@@ -2,6 +2,7 @@
  * What holds for every message, however it is cut: the same verdict, octets forwarded as they came,
  * the content that was put in, nothing thrown, nothing held beyond the limits.
  */
+import { joinBytes } from "../../src/core/bytes.ts";
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { assert } from "../../src/core/assert.ts";
@@ -13,7 +14,7 @@ import { parseAuthority, parseHostValue } from "../../src/http1/host.ts";
 import { toOriginForm, withoutTransferCoding } from "../../src/http1/rewrite.ts";
 import { parseTarget } from "../../src/http1/target.ts";
 import { latin1 } from "../support/golden.ts";
-import { joinBytes, type LoopOptions, MessageLoop } from "./message_loop.ts";
+import { type LoopOptions, MessageLoop } from "./message_loop.ts";
 
 type Generated<Source> = Source extends fc.Arbitrary<infer Value> ? Value : never;
 

@@ -1,4 +1,5 @@
 /** Frames of every kind for tests, valid or not, written apart from what `src/http2` writes. */
+import { joinBytes } from "../../src/core/bytes.ts";
 import { latin1 } from "../support/golden.ts";
 
 export const T = {
@@ -47,13 +48,7 @@ export function padded(content: Uint8Array | readonly number[], padLength: numbe
 export const EMPTY_SETTINGS = frame(T.SETTINGS, 0, 0);
 
 export function join(...parts: readonly Uint8Array[]): Uint8Array {
-  const joined = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    joined.set(part, at);
-    at += part.length;
-  }
-  return joined;
+  return joinBytes(parts);
 }
 
 /** What a side sends before the frames a test is about. */

@@ -17,10 +17,11 @@ import {
 } from "../../src/http2/frame_writer.ts";
 import { CLIENT_PREFACE } from "../../src/http2/frames.ts";
 import { HpackDecoder } from "../../src/http2/hpack_decoder.ts";
-import { encodeFieldBlock } from "../../src/http2/hpack_encoder.ts";
 import { Http2Relay } from "../../src/http2/relay.ts";
 import { HpackPeer } from "../../src/sim/hpack_peer.ts";
+import { join } from "./frame_builder.ts";
 import { LIMITS } from "./limits.ts";
+import { block, request as requestWith, response as responseWith } from "./messages.ts";
 
 type Step = readonly [Side, Uint8Array];
 /** When the gate answers: at once, after the read, or only once everything has been read. */
@@ -111,23 +112,14 @@ function run(steps: readonly Step[], pace: Pace = "at once") {
   };
 }
 
-function join(...parts: Uint8Array[]): Uint8Array {
-  return Uint8Array.from(parts.flatMap((part) => [...part]));
-}
-
 const text = (value: string) => new TextEncoder().encode(value);
 
-function block(fields: Record<string, string>): Uint8Array {
-  return encodeFieldBlock(Object.entries(fields).map((field) => ({ field, neverIndexed: false })));
-}
-
 function request(streamId: number, path: string, fields: Record<string, string> = {}, endStream = true) {
-  const head = { ":method": "GET", ":scheme": "https", ":path": path, ":authority": "a.test", ...fields };
-  return encodeHeaders(streamId, block(head), { endStream });
+  return requestWith(streamId, { ":path": path, ...fields }, endStream);
 }
 
 function response(streamId: number, content: string): Uint8Array {
-  const head = encodeHeaders(streamId, block({ ":status": "200", x: "y" }), { endStream: false });
+  const head = responseWith(streamId, 200, false, { x: "y" });
   return join(head, encodeData(streamId, text(content), true));
 }
 

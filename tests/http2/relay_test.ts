@@ -15,36 +15,16 @@ import {
 } from "../../src/http2/frame_writer.ts";
 import { CLIENT_PREFACE } from "../../src/http2/frames.ts";
 import { HpackDecoder } from "../../src/http2/hpack_decoder.ts";
-import { encodeFieldBlock } from "../../src/http2/hpack_encoder.ts";
 import { Http2Relay } from "../../src/http2/relay.ts";
+import { join } from "./frame_builder.ts";
 import { FLOODS, LIMITS } from "./limits.ts";
-
-type Step = readonly [Side, Uint8Array | "ended" | "failed" | "drain"];
-
-function join(...parts: Uint8Array[]): Uint8Array {
-  const joined = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    joined.set(part, at);
-    at += part.length;
-  }
-  return joined;
-}
-
-function block(fields: Record<string, string>): Uint8Array {
-  return encodeFieldBlock(Object.entries(fields).map((field) => ({ field, neverIndexed: false })));
-}
-
-function request(streamId: number, fields: Record<string, string> = {}, endStream = true): Uint8Array {
-  const head = { ":method": "GET", ":scheme": "https", ":path": "/", ":authority": "a.test", ...fields };
-  return encodeHeaders(streamId, block(head), { endStream });
-}
+import { block, request, response as responseWith } from "./messages.ts";
 
 function response(streamId: number, status: number, endStream: boolean): Uint8Array {
-  return encodeHeaders(streamId, block({ ":status": String(status), "content-type": "text/plain" }), {
-    endStream,
-  });
+  return responseWith(streamId, status, endStream, { "content-type": "text/plain" });
 }
+
+type Step = readonly [Side, Uint8Array | "ended" | "failed" | "drain"];
 
 function run(steps: readonly Step[]) {
   const sent: Record<Side, Uint8Array[]> = { client: [], server: [] };

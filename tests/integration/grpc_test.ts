@@ -1,8 +1,9 @@
+import { joinBytes } from "../../src/core/bytes.ts";
 import { assertEquals } from "@std/assert";
 import * as http2 from "node:http2";
 import type { AddressInfo } from "node:net";
 import type { LoggedEvent } from "../../mod.ts";
-import { envelope, gzip, joined } from "../observe/grpc/envelopes.ts";
+import { envelope, gzip } from "../observe/grpc/envelopes.ts";
 import { makeAuthority } from "../support/certificates.ts";
 import { type TestProxy, withProxy } from "../support/proxy.ts";
 
@@ -37,12 +38,12 @@ async function startGrpcOrigin() {
         return;
       }
       if (method === "Break") {
-        stream.end(joined([envelope(0, text("fine")), text("<html>")]));
+        stream.end(joinBytes([envelope(0, text("fine")), text("<html>")]));
         return;
       }
       const messages = [text("first"), new Uint8Array(0), text("x".repeat(50_000)), text("last")];
       stream.end(
-        joined(
+        joinBytes(
           messages.map((message, index) => index === 0 ? envelope(1, gzip(message)) : envelope(0, message)),
         ),
       );
@@ -83,7 +84,7 @@ function call(
   stream.on("trailers", readStatus);
   stream.on("data", (part: Uint8Array) => parts.push(part.slice()));
   const { promise, resolve, reject } = Promise.withResolvers<Answer>();
-  stream.on("end", () => resolve({ content: joined(parts), status }));
+  stream.on("end", () => resolve({ content: joinBytes(parts), status }));
   stream.on("error", reject);
   for (let at = 0; at < content.length; at += frameBytes) stream.write(content.subarray(at, at + frameBytes));
   stream.end();

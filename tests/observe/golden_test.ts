@@ -4,6 +4,7 @@
  * `path=`, `status=`, `field=NAME:VALUE`, `trailer=NAME:VALUE` and `request-field=NAME:VALUE` are what they say
  * (several fields are separated by `|`), `redact=` names a field, `captureBytes=` and the like change a limit.
  */
+import { joinBytes } from "../../src/core/bytes.ts";
 import zlib from "node:zlib";
 import type { FlowEvent } from "../../src/core/event.ts";
 import type { Field } from "../../src/http/fields.ts";
@@ -62,12 +63,7 @@ function describe({ kind, attributes }: FlowEvent): string {
 
 /** The content compressed, cut where the content was: each cut is flushed to, as a server that streams would. */
 function encoded(reads: readonly Uint8Array[], coding: string): Uint8Array[] {
-  const whole = new Uint8Array(reads.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const read of reads) {
-    whole.set(read, at);
-    at += read.length;
-  }
+  const whole = joinBytes(reads);
   const compress = ENCODERS[coding];
   if (compress === undefined) return [whole];
   const compressed = compress(whole);

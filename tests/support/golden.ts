@@ -11,6 +11,7 @@
  * trace must be the same. `deno test -A tests/http1/golden_test.ts -- --update-golden` writes the
  * traces anew; the difference is then there to be read before it is committed.
  */
+import { joinBytes } from "../../src/core/bytes.ts";
 import { assertEquals } from "@std/assert";
 import { assert } from "../../src/core/assert.ts";
 
@@ -76,7 +77,7 @@ export function replayGolden(golden: GoldenCase, engine: GoldenEngine): void {
   }
   if (whole.rest === null) return;
   for (const after of TRAILING) {
-    const trailing = engine(golden, [concat(golden.bytes, after)]);
+    const trailing = engine(golden, [joinBytes([golden.bytes, after])]);
     assertEquals(trailing.trace, golden.trace, "with bytes after its end");
     assertEquals(trailing.rest, whole.rest + after.length, "the bytes after the end are left alone");
   }
@@ -191,11 +192,4 @@ export function latin1(text: string): Uint8Array {
     assert(code < 256, `${JSON.stringify(character)} is not one octet; write its octets as \\xNN`);
     return code;
   });
-}
-
-function concat(first: Uint8Array, second: Uint8Array): Uint8Array {
-  const whole = new Uint8Array(first.length + second.length);
-  whole.set(first);
-  whole.set(second, first.length);
-  return whole;
 }

@@ -1,12 +1,12 @@
+import { joinBytes } from "../../../src/core/bytes.ts";
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { Base64Reader } from "../../../src/observe/grpc/base64_reader.ts";
 import { cutInto, latin1 } from "../../support/golden.ts";
-import { joined } from "./envelopes.ts";
 
 function read(text: string, size = text.length) {
   const reader = new Base64Reader();
-  const decoded = joined(cutInto(latin1(text), Math.max(1, size)).map((part) => reader.push(part)));
+  const decoded = joinBytes(cutInto(latin1(text), Math.max(1, size)).map((part) => reader.push(part)));
   return { decoded: [...decoded], failed: reader.failed, incomplete: reader.incomplete };
 }
 
@@ -14,7 +14,7 @@ Deno.test("Base64Reader takes off what the platform puts on, flushed and padded 
   const parts = fc.array(fc.uint8Array({ maxLength: 20 }));
   fc.assert(fc.property(parts, fc.integer({ min: 1, max: 9 }), (parts, size) => {
     const text = parts.map((part) => part.toBase64()).join("");
-    assertEquals(read(text, size), { decoded: [...joined(parts)], failed: false, incomplete: false });
+    assertEquals(read(text, size), { decoded: [...joinBytes(parts)], failed: false, incomplete: false });
   }));
 });
 

@@ -1,8 +1,9 @@
+import { joinBytes } from "../../../src/core/bytes.ts";
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { type EnvelopeHandler, EnvelopeReader } from "../../../src/observe/grpc/envelope.ts";
 import { cutInto } from "../../support/golden.ts";
-import { envelope, joined } from "./envelopes.ts";
+import { envelope } from "./envelopes.ts";
 
 class Collected implements EnvelopeHandler {
   readonly messages: { flags: number; declared: number; bytes: number[]; whole: boolean }[] = [];
@@ -30,7 +31,7 @@ Deno.test("EnvelopeReader gives every message in any cut, and none beside", () =
   fc.assert(fc.property(fc.array(message), fc.integer({ min: 1, max: 20 }), (messages, size) => {
     const collected = new Collected();
     const reader = new EnvelopeReader(collected);
-    const content = joined(messages.map(({ flags, bytes }) => envelope(flags, bytes)));
+    const content = joinBytes(messages.map(({ flags, bytes }) => envelope(flags, bytes)));
     for (const read of cutInto(content, size)) reader.push(read);
     assertEquals(
       collected.messages,
@@ -65,7 +66,7 @@ Deno.test("EnvelopeReader stops where its handler wants no more, also within a r
   for (const [stopAt, whole] of [["begin", false], ["part", false], ["whole", true]] as const) {
     const collected = new Collected(stopAt);
     const reader = new EnvelopeReader(collected);
-    reader.push(joined([envelope(0, Uint8Array.of(1)), envelope(0, Uint8Array.of(2))]));
+    reader.push(joinBytes([envelope(0, Uint8Array.of(1)), envelope(0, Uint8Array.of(2))]));
     reader.push(envelope(0, Uint8Array.of(3)));
     assertEquals(collected.messages.map((message) => message.whole), [whole], stopAt);
   }

@@ -9,15 +9,5 @@ export function envelope(flags: number, message: Uint8Array): Uint8Array {
   return bytes;
 }
 
-export function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
-}
-
 export const gzip = (message: Uint8Array) => new Uint8Array(zlib.gzipSync(message));
 export const deflate = (message: Uint8Array) => new Uint8Array(zlib.deflateSync(message));

@@ -1,11 +1,12 @@
 /** What holds for any call; what is said of which is in `fixtures/grpc`. */
+import { joinBytes } from "../../../src/core/bytes.ts";
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import type { Field } from "../../../src/http/fields.ts";
 import { GRPC } from "../../../src/observe/grpc/observer.ts";
 import { cutInto } from "../../support/golden.ts";
 import { observe } from "../observed.ts";
-import { deflate, envelope, gzip, joined } from "./envelopes.ts";
+import { deflate, envelope, gzip } from "./envelopes.ts";
 
 const encoder = new TextEncoder();
 const type = (value: string): Field => ["content-type", value];
@@ -38,7 +39,7 @@ Deno.test("the messages and the end of any call come out as they went in, howeve
         if (web) parts.push(envelope(0x80, encoder.encode(`grpc-status: ${status}\r\n`)));
         const content = variant.includes("text")
           ? encoder.encode(parts.map((part) => part.toBase64()).join(""))
-          : joined(parts);
+          : joinBytes(parts);
         const { events, heldBytes } = observe(cutInto(content, size), {
           protocol: "http2",
           fields: [type(variant), ["grpc-encoding", encoding]],
@@ -81,7 +82,7 @@ Deno.test("any content gives the same events in any cut, whatever the limits, an
   );
   fc.assert(
     fc.property(
-      fc.array(piece, { maxLength: 6 }).map(joined),
+      fc.array(piece, { maxLength: 6 }).map(joinBytes),
       fc.constantFrom("application/grpc", "application/grpc-web", "application/grpc-web-text"),
       fc.integer({ min: 1, max: 60 }),
       fc.boolean(),

@@ -12,6 +12,7 @@
  * `response=NAME:VALUE` change a field (an empty value takes it away; `%20` is a space), limits are named,
  * and `redact=` names a field.
  */
+import { joinBytes } from "../../../src/core/bytes.ts";
 import { opposite, type Side } from "../../../src/core/side.ts";
 import type { FlowEvent } from "../../../src/core/event.ts";
 import { cutInto, type GoldenInput, type GoldenRun, testGolden } from "../../support/golden.ts";
@@ -37,7 +38,7 @@ const OPCODES: Readonly<Record<string, number>> = {
 
 function run({ options }: GoldenInput, reads: readonly Uint8Array[]): GoldenRun {
   const size = Math.max(1, reads[0]?.length ?? 1);
-  const script = new TextDecoder("latin1").decode(concat(reads));
+  const script = new TextDecoder("latin1").decode(joinBytes(reads));
   const deflate = options.get("deflate");
   const heads = deflate === undefined ? {} : compressed(deflate === "true" ? "" : unspaced(deflate));
   const change = (side: "request" | "response"): [string, string | null][] => {
@@ -87,7 +88,7 @@ function steps(script: string, size: number): Step[] {
     }
     const bytes = frameOf(words.slice(1), side, before);
     if (pending !== null && pending.side === opposite(side)) flush();
-    pending = { side, bytes: concat(pending === null ? [bytes] : [pending.bytes, bytes]) };
+    pending = { side, bytes: joinBytes(pending === null ? [bytes] : [pending.bytes, bytes]) };
   }
   flush();
   return said;
@@ -114,7 +115,7 @@ function frameOf(words: string[], side: Side, before: Record<Side, Uint8Array>):
         rsv |= 4;
         const content = payload;
         payload = deflateMessage(content, deflated === "takeover" ? before[side] : undefined);
-        before[side] = concat([before[side], content]);
+        before[side] = joinBytes([before[side], content]);
       }
       return encodeFrame({
         opcode,
@@ -137,7 +138,7 @@ function payloadOf(words: string[], close: boolean): Uint8Array {
     : /^\*[0-9]+$/.test(rest)
     ? new TextEncoder().encode("a".repeat(Number(rest.slice(1))))
     : Uint8Array.from(rest, (character) => character.charCodeAt(0));
-  return code === null ? payload : concat([Uint8Array.of(code >> 8, code & 0xff), payload]);
+  return code === null ? payload : joinBytes([Uint8Array.of(code >> 8, code & 0xff), payload]);
 }
 
 function describe({ kind, attributes }: FlowEvent): string {
@@ -155,16 +156,6 @@ function show(value: unknown): string {
 
 function unspaced(text: string): string {
   return text.replaceAll("%20", " ");
-}
-
-function concat(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }
 
 testGolden("websocket", run);
