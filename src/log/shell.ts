@@ -55,24 +55,59 @@ function printfFormat(octets: Uint8Array): string {
   return format;
 }
 
-/** PowerShell takes typographic quotes for straight ones; in single quotes all else is itself. */
-function powershellCommand({ args, content }: CurlPlan): ShellCommand {
+/**
+ * In single quotes every character but that one is itself (about_Quoting_Rules). Before 7.3 PowerShell passed
+ * arguments on without saying which of their quotes are content, so that one could become many: what depends on
+ * that is in one statement with a question for the version, which holds when it is pasted, too.
+ */
+function powershellCommand(plan: CurlPlan): ShellCommand {
+  const { args, content } = withContentApart(plan);
   const problems: string[] = [];
   const words = args.map((arg) => {
     if (arg === CONTENT) return '"@$body"';
-    const text = utf8Text(octetsOfText(arg));
+    const text = asciiText(octetsOfText(arg));
     if (text === null) problems.push(notText(arg));
-    return powershellQuoted(text ?? arg);
+    return powershellQuoted(text ?? inAscii(arg));
   });
   const input = content === null ? "" : "$body = [IO.Path]::GetTempFileName()\n" +
     `[IO.File]::WriteAllBytes($body, [Convert]::FromBase64String('${content.toBase64()}'))\n`;
-  return { text: input + inLines("curl.exe", args, words, " `\n  "), problems };
+  const command = input + inLines("curl.exe", args, words, " `\n  ");
+  const isForAll = args.every((arg) => arg === CONTENT || !/^$|"|\\$/.test(arg));
+  return { text: isForAll ? command : `${POWERSHELL_7_3} else {\n${command}}\n`, problems };
+}
+
+const POWERSHELL_7_3 =
+  "if ($PSVersionTable.PSVersion.Major * 100 + $PSVersionTable.PSVersion.Minor -lt 703) " +
+  "{ throw 'PowerShell 7.3 or later is needed' }";
+
+/**
+ * Programs of Windows may get their command line in the system's code page, which makes straight quotes, backslashes
+ * or hyphens of some characters that it does not have; curl.exe is one of those. So arguments are ASCII alone, and
+ * content that is not does not go in one.
+ */
+function withContentApart(plan: CurlPlan): Pick<CurlPlan, "args" | "content"> {
+  const { args, content } = plan;
+  const inline = args.at(-1);
+  if (args.at(-2) !== "--data-raw" || typeof inline !== "string") return { args, content };
+  const octets = octetsOfText(inline);
+  if (asciiText(octets) !== null) return { args, content };
+  return { args: [...args.slice(0, -2), "--data-binary", CONTENT], content: octets };
+}
+
+function asciiText(octets: Uint8Array): string | null {
+  return octets.every((octet) => octet < 0x80) ? utf8Text(octets) : null;
+}
+
+/** To show where something is missing. */
+function inAscii(text: string): string {
+  return text.replace(/[^\0-\x7f]/g, "?");
 }
 
 function powershellQuoted(text: string): string {
-  if (/^[A-Za-z0-9-]+$/.test(text)) return text;
+  // Hyphens alone end the options of a command of PowerShell's own.
+  if (/^-{0,2}[A-Za-z0-9][A-Za-z0-9-]*$/.test(text)) return text;
   const parts = Array.from(text.matchAll(PRINTABLE_OR_NOT), ([part]) => {
-    if (isPrintable(part)) return `'${part.replace(/['‘’‚‛]/g, "$&$&")}'`;
+    if (isPrintable(part)) return `'${part.replaceAll("'", "''")}'`;
     return Array.from(part, (character) => `[char]::ConvertFromUtf32(${character.codePointAt(0)})`).join(
       " + ",
     );
@@ -91,15 +126,16 @@ const PRINTABLE_OR_NOT = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]+|[^\p{Cc}\p{Cf}\p{Cs}
  * takes a command line apart, then each character that means something to cmd.exe behind a caret, quotes too: so
  * cmd.exe never is within quotes, where carets mean nothing.
  */
-function cmdCommand({ args, content }: CurlPlan): ShellCommand {
+function cmdCommand(plan: CurlPlan): ShellCommand {
+  const { args, content } = withContentApart(plan);
   const problems: string[] = [];
   if (content !== null) problems.push(`put the content into a file ${CONTENT_FILE} first`);
   const words = args.map((arg) => {
     if (arg === CONTENT) return `@${CONTENT_FILE}`;
-    const text = utf8Text(octetsOfText(arg));
+    const text = asciiText(octetsOfText(arg));
     const clean = text !== null && isPrintable(text) && !text.includes("\n");
     if (!clean) problems.push(notText(arg));
-    return cmdQuoted(clean ? text : visible(text ?? arg));
+    return cmdQuoted(clean ? text : visible(inAscii(arg)));
   });
   const text = inLines("curl.exe", args, words, " ^\n  ");
   if (text.length > CMD_LENGTH_MAX) {

@@ -125,8 +125,14 @@ Deno.test("no command prints anything that could steer a terminal", () => {
   }));
 });
 
-/** about_Quoting_Rules: a quote of either form ends a text or, doubled, stands for itself. */
-function givenByPowershell(command: string): { args: string[]; body: Uint8Array | null } {
+/** A statement that only PowerShell 7.3 and later carry out. */
+const GUARD =
+  /^if \(\$PSVersionTable\.PSVersion\.Major \* 100 \+ \$PSVersionTable\.PSVersion\.Minor -lt 703\) \{ throw '[^']*' \} else \{\n([^]*)\}\n$/;
+
+/** about_Quoting_Rules: in single quotes two of them, of either form, stand for one, and one is the end. */
+function givenByPowershell(text: string): { args: string[]; body: Uint8Array | null; isGuarded: boolean } {
+  const guarded = GUARD.exec(text);
+  const command = guarded?.[1] ?? text;
   let at = 0;
   let body: Uint8Array | null = null;
   const file = /^\$body = [^\n]*\n[^\n]*FromBase64String\('([A-Za-z0-9+/=]*)'\)\)\n/.exec(command);
@@ -156,39 +162,84 @@ function givenByPowershell(command: string): { args: string[]; body: Uint8Array 
       do text += literal() ?? "?"; while (take(/ \+ /y) !== null);
       assertEquals(take(/\)/y), ")", command);
       args.push(text);
-    } else args.push(literal() ?? take(/[A-Za-z0-9-]+/y) ?? "?");
+      // Words without quotes: no dot, which parts one that begins with a hyphen, and not hyphens alone.
+    } else args.push(literal() ?? take(/-{0,2}[A-Za-z0-9][A-Za-z0-9-]*/y) ?? "?");
   }
   assertEquals(command.slice(at), "\n", command);
-  return { args, body };
+  return { args, body, isGuarded: guarded !== null };
 }
 
-function isUtf8(text: string): boolean {
-  try {
-    new TextDecoder("utf-8", { fatal: true }).decode(octetsOfText(text));
-    return true;
-  } catch {
-    return false;
+/** "Parsing C++ command-line arguments": what a program makes of its command line, its name left out. */
+function givenByRuntime(line: string): string[] {
+  const args: string[] = [];
+  for (let at = 0; at < line.length;) {
+    while (line[at] === " " || line[at] === "\t") at++;
+    if (at === line.length) break;
+    let arg = "";
+    for (let quoted = false; at < line.length && (quoted || (line[at] !== " " && line[at] !== "\t"));) {
+      const run = /^\\*/.exec(line.slice(at))![0].length;
+      if (line[at + run] === '"') {
+        arg += "\\".repeat(Math.floor(run / 2));
+        at += run + 1;
+        if (run % 2 === 1) arg += '"';
+        // Within quotes two of them are one that does not end them.
+        else if (quoted && line[at] === '"') {
+          arg += '"';
+          at++;
+        } else quoted = !quoted;
+      } else if (run > 0) {
+        arg += "\\".repeat(run);
+        at += run;
+      } else arg += line[at++];
+    }
+    args.push(arg);
   }
+  return args;
 }
+
+/**
+ * The command line that PowerShell before 7.3 makes of arguments (about_Parsing, PSNativeCommandArgumentPassing
+ * Legacy): what has white space in it between quotes, nothing in it escaped, and nothing of what is empty.
+ */
+function lineOfOldPowershell(args: readonly string[]): string {
+  return args.filter((arg) => arg !== "").map((arg) => /\s/.test(arg) ? `"${arg}"` : arg).join(" ");
+}
+
+const isAscii = (text: string) => octetsOfText(text).every((octet) => octet < 0x80);
 
 const utf8 = (text: string) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(octetsOfText(text));
 
+/** What is asked of shells of Windows: content goes in an argument only where it is ASCII. */
+function onWindows(plan: CurlPlan): Pick<CurlPlan, "args" | "content"> {
+  const [name, inline] = plan.args.slice(-2);
+  if (name !== "--data-raw" || typeof inline !== "string" || isAscii(inline)) return plan;
+  return { args: [...plan.args.slice(0, -2), "--data-binary", CONTENT], content: octetsOfText(inline) };
+}
+
 Deno.test("a command for PowerShell says the arguments and the content, and what it cannot say", () => {
+  let [guarded, unguarded] = [0, 0];
   fc.assert(
     fc.property(plans, (plan) => {
       const { text, problems } = curlCommand(plan, "powershell");
-      const { args, body } = givenByPowershell(text);
-      assertEquals(body, plan.content);
-      assertEquals(args.length, plan.args.length);
-      const unsaid = plan.args.filter((arg) => arg !== CONTENT && !isUtf8(arg));
+      const { args, body, isGuarded } = givenByPowershell(text);
+      const wanted = onWindows(plan);
+      assertEquals(body, wanted.content);
+      assertEquals(args.length, wanted.args.length);
+      const unsaid = wanted.args.filter((arg) => arg !== CONTENT && !isAscii(arg));
       assertEquals(problems.length, unsaid.length);
-      plan.args.forEach((arg, index) => {
+      assert(args.every((arg) => isAscii(arg)), "no code page changes what it is given");
+      wanted.args.forEach((arg, index) => {
         if (arg === CONTENT) assertEquals(args[index], "@$body");
-        else if (isUtf8(arg)) assertEquals(args[index], utf8(arg));
+        else if (isAscii(arg)) assertEquals(args[index], utf8(arg));
       });
+      // Versions that pass arguments on as they are get only what is then still the same, or refuse.
+      if (!isGuarded) assertEquals(givenByRuntime(lineOfOldPowershell(args)), args, text);
+      if (isGuarded) guarded++;
+      else unguarded++;
     }),
     { numRuns: 400 },
   );
+  assert(guarded > 0 && unguarded > 0);
 });
 
 /** Carets and variables as cmd.exe reads a line that is never within quotes; then the C runtime's rules for arguments. */
@@ -207,25 +258,7 @@ function givenByCmd(command: string): string[] {
   }
   // Variables are found before carets are read, between two percent signs.
   assert(!/%[^^]/.test(text), `perhaps a variable in ${text}`);
-  const args: string[] = [];
-  for (let at = 0; at < line.length;) {
-    while (line[at] === " ") at++;
-    let arg = "";
-    for (let quoted = false; at < line.length && (quoted || line[at] !== " ");) {
-      const run = /^\\*/.exec(line.slice(at))![0].length;
-      if (line[at + run] === '"') {
-        arg += "\\".repeat(Math.floor(run / 2));
-        if (run % 2 === 1) arg += '"';
-        else quoted = !quoted;
-        at += run + 1;
-      } else if (run > 0) {
-        arg += "\\".repeat(run);
-        at += run;
-      } else arg += line[at++];
-    }
-    args.push(arg);
-  }
-  return args;
+  return givenByRuntime(line);
 }
 
 Deno.test("a command for cmd says the arguments, and what it cannot say", () => {
@@ -234,10 +267,12 @@ Deno.test("a command for cmd says the arguments, and what it cannot say", () => 
       const { text, problems } = curlCommand(plan, "cmd");
       const [program, ...args] = givenByCmd(text);
       assertEquals([program, args.length], ["curl.exe", plan.args.length]);
-      let unsaid = plan.content === null ? 0 : 1;
-      plan.args.forEach((arg, index) => {
+      const wanted = onWindows(plan);
+      let unsaid = wanted.content === null ? 0 : 1;
+      assert(args.every((arg) => isAscii(arg)), "no code page changes what it is given");
+      wanted.args.forEach((arg, index) => {
         if (arg === CONTENT) assertEquals(args[index], "@request-body");
-        else if (isUtf8(arg) && !/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u.test(utf8(arg))) {
+        else if (isAscii(arg) && !/\p{Cc}/u.test(arg)) {
           assertEquals(args[index], utf8(arg));
         } else unsaid++;
       });

@@ -11,7 +11,7 @@ import { EventReader } from "./events.ts";
 
 const OPTIONS = {
   exchange: { value: "F/N", help: "the exchange, as log show calls it: 1-3/2" },
-  shell: { value: "SHELL", help: "sh (default), powershell (7.3 or later) or cmd (at its prompt)" },
+  shell: { value: "SHELL", help: "sh (default), powershell or cmd (at its prompt)" },
   ...HELP_OPTION,
 } as const satisfies OptionSpecs;
 
@@ -25,6 +25,8 @@ Content-Encoding of content that the log has decompressed. Content-Length, Trans
 left to curl, fields for the proxy are left out.
 Exits with 1 where the log has no such request, or not all of its content; a command is then still printed, which
 reads the content from a file that is to be made. FILE may be - for standard input.
+curl.exe gets its arguments in the code page of the system, so that for powershell and cmd they are ASCII alone, and
+other content is in a file. What PowerShell before 7.3 would pass on otherwise it refuses to run there.
 
 ${optionsHelp(OPTIONS)}`,
   options: OPTIONS,
