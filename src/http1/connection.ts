@@ -3,18 +3,19 @@
  * of them end otherwise than in order. An answer of the proxy's own stands where the oldest waits for its response.
  */
 import type { CloseReason } from "../core/close_reason.ts";
-import type { ExchangeOutcome, FlowEvent } from "../core/event.ts";
+import type { ExchangeOutcome } from "../core/event.ts";
 import { addMilliseconds, type Instant } from "../core/instant.ts";
 import { Outbox } from "../core/outbox.ts";
 import type { Timer } from "../core/session.ts";
-import type { Side } from "../core/side.ts";
 import type { Answer } from "../http/answer.ts";
 import type { ExchangeError } from "../http/exchange_recorder.ts";
 import type { StreamObservation } from "../http/observation.ts";
+import type { RecordingOptions } from "../http/recording.ts";
+import type { RelayHost } from "../http/relay_host.ts";
 import { encodeAnswer } from "./answer.ts";
 import { type Http1Error, isLimit } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
-import { ExchangeRecording, type RecordingOptions } from "./exchange_recording.ts";
+import { ExchangeRecording } from "./exchange_recording.ts";
 import type { Rejection } from "./rejection.ts";
 
 export interface RelayLimits {
@@ -25,17 +26,7 @@ export interface RelayLimits {
   readonly exchangeIdleMs: number;
 }
 
-/** What the relay asks of the session that runs it. */
-export interface RelayHost {
-  send(side: Side, data: Uint8Array): void;
-  reset(side: Side): void;
-  pause(side: Side): void;
-  resume(side: Side): void;
-  arm(timer: Timer, at: Instant): void;
-  disarm(timer: Timer): void;
-  record(event: FlowEvent): void;
-  /** The flow is over. Called once; the relay does nothing afterwards. */
-  finish(reason: CloseReason, detail?: string): void;
+export interface Http1Host extends RelayHost {
   /** The connection became opaque (101, or 2xx to CONNECT); `stream` observes what follows, `fromServer` first. */
   upgraded(fromServer: Uint8Array, stream: StreamObservation | null): void;
 }
@@ -57,7 +48,7 @@ export class Http1Connection {
 
   /** `forwards`: each request goes to a server of its own choice. */
   constructor(
-    readonly host: RelayHost,
+    readonly host: Http1Host,
     readonly limits: RelayLimits,
     options: RecordingOptions,
     readonly forwards: boolean,

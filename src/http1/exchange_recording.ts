@@ -4,19 +4,10 @@
  */
 import type { ExchangeOutcome, FlowEvent } from "../core/event.ts";
 import type { Instant } from "../core/instant.ts";
-import { type CaptureRules, type ExchangeError, ExchangeRecorder } from "../http/exchange_recorder.ts";
-import type { Observation } from "../http/observation.ts";
+import { type ExchangeError, ExchangeRecorder } from "../http/exchange_recorder.ts";
+import { type RecordingOptions, unopenedExchangeEvent } from "../http/recording.ts";
 import type { RequestHead } from "./head.ts";
 import { toleratedCodes } from "./tolerance.ts";
-
-export interface RecordingOptions {
-  readonly capture: CaptureRules;
-  readonly observation: Observation;
-  readonly scheme: string;
-  /** The authority the flow was decided for, used where a request has no Host. */
-  readonly authority: string;
-  readonly firstExchangeId: number;
-}
 
 export class ExchangeRecording {
   readonly #options: RecordingOptions;
@@ -62,26 +53,10 @@ export class ExchangeRecording {
   }
 
   /** A request that could not be taken has no head in the log, only its end. */
-  unopened(id: number, outcome: ExchangeOutcome, error: ExchangeError): void {
-    const { answerStatus } = error;
-    this.#record({
-      kind: "exchange_completed",
-      protocol: "http1",
-      streamKey: `h1:${id}`,
-      attributes: {
-        ...(answerStatus === undefined ? {} : { answer_status: answerStatus }),
-        duration_ns: 0,
-        error_by: error.by,
-        error_code: error.code,
-        error_detail: error.detail,
-        exchange_id: id,
-        outcome,
-        request_body_bytes: 0,
-        request_head_bytes: 0,
-        response_body_bytes: 0,
-        response_head_bytes: 0,
-        ttfb_ns: null,
-      },
-    });
+  unopened(exchangeId: number, outcome: ExchangeOutcome, error: ExchangeError): void {
+    const streamKey = `h1:${exchangeId}`;
+    this.#record(
+      unopenedExchangeEvent({ protocol: "http1", streamKey, exchangeId, outcome, error, headBytes: 0 }),
+    );
   }
 }

@@ -17,16 +17,16 @@ import { addMilliseconds, type Instant } from "../core/instant.ts";
 import type { Timer, TransportFault } from "../core/session.ts";
 import type { Side } from "../core/side.ts";
 import type { Answer } from "../http/answer.ts";
+import type { RecordingOptions } from "../http/recording.ts";
 import type { Verdict } from "../http/request_gate.ts";
-import { Http1Connection, type RelayHost, type RelayLimits } from "./connection.ts";
+import { Http1Connection, type Http1Host, type RelayLimits } from "./connection.ts";
 import type { Http1Error } from "./errors.ts";
 import type { Treatment } from "./exchange.ts";
-import type { RecordingOptions } from "./exchange_recording.ts";
 import { type RequestOptions, Requests } from "./requests.ts";
 import { Responses } from "./responses.ts";
 
 export interface RelayOptions extends RecordingOptions, RequestOptions {
-  readonly host: RelayHost;
+  readonly host: Http1Host;
   readonly limits: RelayLimits;
 }
 

@@ -3,11 +3,12 @@
  * all of them end, for whatever reason.
  */
 import type { CloseReason } from "../core/close_reason.ts";
-import type { ExchangeOutcome, FlowEvent } from "../core/event.ts";
+import type { ExchangeOutcome } from "../core/event.ts";
 import { addMilliseconds, type Instant } from "../core/instant.ts";
-import type { Timer } from "../core/session.ts";
 import { opposite, type Side } from "../core/side.ts";
 import type { ExchangeError } from "../http/exchange_recorder.ts";
+import type { RecordingOptions } from "../http/recording.ts";
+import type { RelayHost } from "../http/relay_host.ts";
 import { Direction } from "./direction.ts";
 import { type ErrorCodeName, type Http2Error, http2Error, isLimit } from "./errors.ts";
 import { Farewells } from "./farewells.ts";
@@ -17,22 +18,9 @@ import { encodeGoaway, encodeRstStream } from "./frame_writer.ts";
 import type { Http2Limits } from "./limits.ts";
 import { MessageOrder } from "./message_order.ts";
 import { Refusals } from "./refusals.ts";
-import { type RecordingOptions, StreamRecording } from "./stream_recording.ts";
+import { StreamRecording } from "./stream_recording.ts";
 import { initiatorOf, isClosed, stepStream, type StreamInput, type StreamState } from "./stream_state.ts";
 import { type Stream, StreamTable } from "./stream_table.ts";
-
-/** What the relay asks of the session that runs it. */
-export interface Http2Host {
-  send(side: Side, data: Uint8Array): void;
-  reset(side: Side): void;
-  pause(side: Side): void;
-  resume(side: Side): void;
-  arm(timer: Timer, at: Instant): void;
-  disarm(timer: Timer): void;
-  record(event: FlowEvent): void;
-  /** The flow is over. Called once; the relay does nothing afterwards. */
-  finish(reason: CloseReason, detail?: string): void;
-}
 
 export class Http2Connection {
   readonly directions: Readonly<Record<Side, Direction>>;
@@ -48,7 +36,7 @@ export class Http2Connection {
   draining = false;
 
   constructor(
-    readonly host: Http2Host,
+    readonly host: RelayHost,
     readonly limits: Http2Limits,
     options: RecordingOptions,
     now: Instant,

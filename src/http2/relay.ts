@@ -19,9 +19,11 @@ import type { CloseReason } from "../core/close_reason.ts";
 import type { Instant } from "../core/instant.ts";
 import type { Timer, TransportFault } from "../core/session.ts";
 import { opposite, type Side } from "../core/side.ts";
+import type { RecordingOptions } from "../http/recording.ts";
+import type { RelayHost } from "../http/relay_host.ts";
 import type { RequestGate, Verdict } from "../http/request_gate.ts";
 import { AltSvcFilter } from "./alt_svc_filter.ts";
-import { Http2Connection, type Http2Host, isAnswered } from "./connection.ts";
+import { Http2Connection, isAnswered } from "./connection.ts";
 import { DataFrames } from "./data_frames.ts";
 import type { Direction } from "./direction.ts";
 import { errorCodeName, type Http2Error, http2Error, isBenign, isBlaming } from "./errors.ts";
@@ -33,10 +35,9 @@ import { isBlockFrame } from "./header_block.ts";
 import { HeldFrameTimer } from "./held_frame_timer.ts";
 import type { Http2Limits } from "./limits.ts";
 import { MAX_WINDOW_SIZE, type Setting } from "./settings.ts";
-import type { RecordingOptions } from "./stream_recording.ts";
 
 export interface Http2RelayOptions extends RecordingOptions {
-  readonly host: Http2Host;
+  readonly host: RelayHost;
   readonly limits: Http2Limits;
   /** Who lets requests through. */
   readonly gate: RequestGate;

@@ -4,19 +4,10 @@
  */
 import type { ExchangeOutcome, FlowEvent } from "../core/event.ts";
 import type { Instant } from "../core/instant.ts";
-import { type CaptureRules, type ExchangeError, ExchangeRecorder } from "../http/exchange_recorder.ts";
-import type { Observation } from "../http/observation.ts";
+import { type ExchangeError, ExchangeRecorder } from "../http/exchange_recorder.ts";
+import { type RecordingOptions, unopenedExchangeEvent } from "../http/recording.ts";
 import { SpanBudget } from "../http/span_budget.ts";
 import type { RequestSection } from "./field_section.ts";
-
-export interface RecordingOptions {
-  readonly capture: CaptureRules;
-  readonly observation: Observation;
-  readonly scheme: string;
-  /** Of requests that name none. */
-  readonly authority: string;
-  readonly firstExchangeId: number;
-}
 
 export class StreamRecording {
   readonly #options: RecordingOptions;
@@ -67,24 +58,10 @@ export class StreamRecording {
   /** A request that could not be read has no head in the log, only its end. */
   unopened(streamId: number, outcome: ExchangeOutcome, error: ExchangeError, headBytes: number): void {
     const exchangeId = this.#nextExchangeId++;
-    this.#record({
-      kind: "exchange_completed",
-      protocol: "http2",
-      streamKey: `h2:${streamId}`,
-      attributes: {
-        duration_ns: 0,
-        error_by: error.by,
-        error_code: error.code,
-        error_detail: error.detail,
-        exchange_id: exchangeId,
-        outcome,
-        request_body_bytes: 0,
-        // A promise is a request, whoever sends it.
-        request_head_bytes: headBytes,
-        response_body_bytes: 0,
-        response_head_bytes: 0,
-        ttfb_ns: null,
-      },
-    });
+    // A promise is a request, whoever sends it.
+    const streamKey = `h2:${streamId}`;
+    this.#record(
+      unopenedExchangeEvent({ protocol: "http2", streamKey, exchangeId, outcome, error, headBytes }),
+    );
   }
 }

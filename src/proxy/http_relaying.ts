@@ -7,7 +7,7 @@ import type { CloseReason } from "../core/close_reason.ts";
 import type { Decision, Timer, TransportFault } from "../core/session.ts";
 import type { Side } from "../core/side.ts";
 import { NO_OBSERVATION, type Observation, type StreamObservation } from "../http/observation.ts";
-import type { RelayHost } from "../http1/connection.ts";
+import type { Http1Host } from "../http1/connection.ts";
 import { Http1Relay } from "../http1/relay.ts";
 import { Http2Relay } from "../http2/relay.ts";
 import { FlowObservation } from "../observe/flow_observation.ts";
@@ -210,7 +210,7 @@ export class HttpRelaying {
     };
   }
 
-  #newHost(): RelayHost {
+  #newHost(): Http1Host {
     const { effects } = this.flow;
     return {
       send: (side, data) => effects.send(side, data),
