@@ -91,10 +91,8 @@ const WITHOUT_TEST: { readonly [path: string]: string } = {
   "src/proxy/phases.ts": "tests/proxy/session_*_test.ts, through the session",
   "src/proxy/tunnel.ts": "tests/proxy/session_test.ts and session_websocket_test.ts, through the session",
   "src/runtime/accepted_socket.ts": "tests/integration, over real sockets",
-  "src/runtime/dialer.ts": "tests/integration, over real sockets",
   "src/runtime/library.ts": "tests/integration/library_test.ts",
   "src/runtime/proxy.ts": "tests/integration, over real sockets",
-  "src/runtime/server_tls.ts": "tests/integration, over real sockets",
 };
 
 /** Folders that are built and tested ahead of the code that will use them. */

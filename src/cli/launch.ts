@@ -59,6 +59,7 @@ export async function launch(options: LaunchOptions): Promise<Launched> {
     settings,
     configDigest: loaded.digest,
     version: VERSION,
+    ownsProcess: true,
     onNotice: reporter.notice,
     ...(reporter.talkative ? { onEvent: readableEvents(lines, reporter.colour) } : {}),
     onOpened: () => {

@@ -68,7 +68,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   if (overrides.type === "error") throw new StartError("config_invalid", overrides.detail);
   const [ca, trust, identities] = await Promise.all([
     openCertificateAuthority(settings),
-    ServerTrust.load(settings.tls),
+    ServerTrust.load(settings.tls, { ownsProcess: options.ownsProcess ?? false }),
     ClientIdentities.load(settings),
   ]);
   const policy = options.policy === undefined ? compiled : {

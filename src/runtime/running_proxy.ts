@@ -17,6 +17,11 @@ export interface ProxyOptions {
   /** SHA-256 of the effective settings, for the log's first line. */
   readonly configDigest: string;
   readonly version: string;
+  /**
+   * Nothing else in this process relies on its default roots for TLS: the proxy may set them, without which no
+   * session with a server can be resumed.
+   */
+  readonly ownsProcess?: boolean;
   /** Replaces the rules and lists of the settings. */
   readonly policy?: PolicyFunction;
   readonly onEvent?: (event: LoggedEvent) => void | Promise<void>;

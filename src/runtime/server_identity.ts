@@ -16,3 +16,22 @@ export function checkIdentity(host: string, certificate: tls.PeerCertificate): E
     : `the certificate is not for ${host}: its names only look so in print`;
   return Object.assign(new Error(message), { code: "ERR_TLS_CERT_ALTNAME_INVALID" });
 }
+
+/** No path is longer in practice. */
+const CHAIN_LENGTH_MAX = 16;
+
+/** In the same form: undefined where no certificate of the chain has expired. */
+export function checkNotExpired(leaf: tls.DetailedPeerCertificate, nowMs: number): Error | undefined {
+  let certificate: tls.DetailedPeerCertificate | undefined = leaf;
+  for (let depth = 0; certificate !== undefined && depth < CHAIN_LENGTH_MAX; depth++) {
+    const { valid_to: end, issuerCertificate }: tls.DetailedPeerCertificate = certificate;
+    // What cannot be read is not known to hold.
+    if (!(Date.parse(end) >= nowMs)) {
+      return Object.assign(new Error(`a certificate of the session expired at ${end}`), {
+        code: "CERT_HAS_EXPIRED",
+      });
+    }
+    certificate = issuerCertificate === certificate ? undefined : issuerCertificate;
+  }
+  return undefined;
+}

@@ -1,7 +1,9 @@
 /**
- * Secures the server side of a flow: picks the roots for the host, tries again with all of them when
- * the narrowed ones fail, and finds words for a certificate that was refused.
+ * Secures the server side of a flow: picks the roots for the host, resumes a session where there is one, tries
+ * again without it and with all roots when that fails, and finds words for a certificate that was refused.
  */
+import type { Buffer } from "node:buffer";
+import { isIP } from "node:net";
 import type tls from "node:tls";
 import type { Authority } from "../core/authority.ts";
 import type { SecureServer, TransportFault } from "../core/session.ts";
@@ -10,12 +12,23 @@ import type { ClientIdentities } from "./client_identities.ts";
 import type { Conn } from "./conn.ts";
 import type { Dialer } from "./dialer.ts";
 import type { SecureCallbacks } from "./flow_driver.ts";
-import type { ServerTrust } from "./server_trust.ts";
+import { ServerSessions } from "./server_sessions.ts";
+import { type ServerContext, type ServerTrust, versionsOf } from "./server_trust.ts";
 import { secureServerSide } from "./tls_conn.ts";
 
 const DIAGNOSIS_TIMEOUT_MS = 2_000;
 
+interface Resumption {
+  /** What a session is remembered by; null where there can be none. */
+  readonly key: string | null;
+  readonly session: Buffer | null;
+}
+
+const NO_RESUMPTION: Resumption = { key: null, session: null };
+
 export class ServerTls {
+  readonly #sessions = new ServerSessions();
+
   constructor(
     private readonly trust: ServerTrust,
     private readonly dialer: Dialer,
@@ -36,30 +49,37 @@ export class ServerTls {
         callbacks.failed,
       );
     }
-    const { context, narrow } = this.trust.contextFor(options.host, profile, identity);
+    const { narrow, ...trusted } = this.trust.contextFor(options.host, profile, identity);
     let cancelled = false;
-    let cancel = this.#attempt(conn, context, options, callbacks, (fault) => {
-      if (!isTrustFailure(fault.code)) callbacks.failed(fault);
-      else if (narrow) retryWithAllRoots(fault);
-      else diagnose(fault);
-    });
+    let cancel = () => {};
+    const attempt = (
+      on: Conn,
+      { context, resumable }: Pick<ServerContext, "context" | "resumable">,
+      resume: boolean,
+      refused: (fault: TransportFault) => void,
+    ) => {
+      const key = resumable ? this.#sessionKey(options) : null;
+      const session = key === null || !resume ? null : this.#sessions.offer(key);
+      cancel = this.#attempt(on, context, options, callbacks, (fault) => {
+        if (key !== null && session !== null) {
+          // Whatever became of the session, the server is judged by a full handshake.
+          this.#sessions.failed(key);
+          redial(fault, (again) => attempt(again, { context, resumable }, false, refused));
+        } else if (isTrustFailure(fault.code)) refused(fault);
+        else callbacks.failed(fault);
+      }, { key, session });
+    };
+    const redial = (first: TransportFault, then: (conn: Conn) => void) => {
+      cancel = this.dialer.dial(target, { opened: then, failed: () => callbacks.failed(first) });
+    };
     // The roots were narrowed to those this host used before. If they are not the ones any more, all
     // of them are tried on a fresh connection before the failure is believed.
     const retryWithAllRoots = (first: TransportFault) => {
       this.trust.forget(options.host);
-      cancel = this.dialer.dial(target, {
-        opened: (again) => {
-          const all = this.trust.contextFor(options.host, profile, identity).context;
-          cancel = this.#attempt(
-            again,
-            all,
-            options,
-            callbacks,
-            (fault) => isTrustFailure(fault.code) ? diagnose(fault) : callbacks.failed(fault),
-          );
-        },
-        failed: () => callbacks.failed(first),
-      });
+      redial(
+        first,
+        (again) => attempt(again, this.trust.contextFor(options.host, profile, identity), false, diagnose),
+      );
     };
     const diagnose = (fault: TransportFault) => {
       diagnoseCertificate(target, {
@@ -75,10 +95,16 @@ export class ServerTls {
         );
       });
     };
+    attempt(conn, trusted, true, narrow ? retryWithAllRoots : diagnose);
     return () => {
       cancelled = true;
       cancel();
     };
+  }
+
+  /** The runtime tells sessions apart by the name that is sent, so there has to be one. */
+  #sessionKey({ host, port, profile }: SecureServer): string | null {
+    return this.sendSni && isIP(host) === 0 ? `${host}:${port} ${versionsOf(profile)}` : null;
   }
 
   #attempt(
@@ -87,6 +113,7 @@ export class ServerTls {
     options: SecureServer,
     callbacks: SecureCallbacks,
     failed: (fault: TransportFault) => void,
+    { key, session }: Resumption = NO_RESUMPTION,
   ): () => void {
     return secureServerSide(
       conn,
@@ -96,9 +123,16 @@ export class ServerTls {
         sendSni: this.sendSni,
         alpn: options.alpn,
         verify: options.verify,
+        session,
       },
       {
         secured: (secured, info) => {
+          if (key !== null) {
+            if (session !== null) this.#sessions.worked(key);
+            // The `session` event would come only when this connection closes.
+            const given = secured.socket.getSession();
+            if (given !== undefined && given !== null) this.#sessions.given(key, given);
+          }
           if (options.verify) this.trust.learned(options.host, secured.socket);
           callbacks.secured(secured, info);
         },

@@ -7,13 +7,15 @@
  * of what is trusted: it can refuse what the whole set accepts (a server that changed its issuer, after
  * which the caller tries again with the whole set), never the other way round.
  *
- * A context without any `ca` would be as quick, but then the environment of the process
- * (NODE_EXTRA_CA_CERTS, DENO_CERT, DENO_TLS_CA_STORE) decides whom to trust; here only the settings do.
+ * A context without any `ca` trusts the process's default roots. Of themselves these are the environment's
+ * (NODE_EXTRA_CA_CERTS, DENO_CERT, DENO_TLS_CA_STORE); here only the settings decide whom to trust. But where the
+ * process is the proxy's alone it sets them (`default_roots.ts`), and then sessions can be resumed.
  */
 import { X509Certificate } from "node:crypto";
 import tls from "node:tls";
 import type { Settings, TlsProfile } from "../core/settings.ts";
 import type { ClientIdentity } from "./client_identities.ts";
+import { DefaultRoots } from "./default_roots.ts";
 import { loadTrustRoots, type TrustRoot } from "./trust_roots.ts";
 
 type TrustSettings = Pick<Settings["tls"], "upstreamTrust" | "upstreamCaBundle" | "profile">;
@@ -22,6 +24,13 @@ export interface ServerContext {
   readonly context: tls.SecureContext;
   /** Only some of the trusted roots are in it: a refusal is not the last word, see `forget`. */
   readonly narrow: boolean;
+  /** A session that began with such a context can be resumed with one. */
+  readonly resumable: boolean;
+}
+
+export interface TrustOptions {
+  /** Nothing else in this process relies on its default roots. */
+  readonly ownsProcess?: boolean;
 }
 
 interface HostAnchors {
@@ -44,6 +53,10 @@ export class ServerTrust {
   readonly #bySubject = new Map<string, number[]>();
   /** By version and client certificate. */
   readonly #full = new Map<string, ServerContext>();
+  /** Null where the process's default roots are not ours to set. */
+  readonly #defaults: DefaultRoots | null;
+  /** With the default roots, by version and client certificate. */
+  readonly #default = new Map<string, tls.SecureContext>();
   /** By the numbers of their roots: most hosts share a few of them. */
   readonly #narrow = new Map<string, ServerContext>();
   readonly #hosts = new Map<string, HostAnchors>();
@@ -55,8 +68,10 @@ export class ServerTrust {
     private readonly profile: TlsProfile,
     /** What the user should know about the roots. */
     readonly notices: readonly string[],
+    ownsProcess: boolean,
   ) {
     this.#roots = roots;
+    this.#defaults = ownsProcess ? new DefaultRoots(roots) : null;
     for (const [number, { subject }] of roots.entries()) {
       const numbers = this.#bySubject.get(subject);
       if (numbers === undefined) this.#bySubject.set(subject, [number]);
@@ -65,9 +80,9 @@ export class ServerTrust {
   }
 
   /** A `StartError` (`config_invalid`) names the file that cannot be used and the mend. */
-  static async load(settings: TrustSettings): Promise<ServerTrust> {
+  static async load(settings: TrustSettings, options: TrustOptions = {}): Promise<ServerTrust> {
     const { roots, notices } = await loadTrustRoots(settings);
-    return new ServerTrust(roots, settings.profile, notices);
+    return new ServerTrust(roots, settings.profile, notices, options.ownsProcess ?? false);
   }
 
   /** `identity`: what is shown to servers that ask for a certificate. */
@@ -86,7 +101,9 @@ export class ServerTrust {
     const key = contextKey(versions, identity);
     let whole = this.#full.get(key);
     if (whole === undefined) {
-      whole = { context: contextWith(this.#roots, versions, identity), narrow: false };
+      const few = this.#roots.length <= FEW_ROOTS;
+      whole = (few ? this.#defaultContext([...this.#roots.keys()], false, versions, identity) : null) ??
+        { context: contextWith(this.#roots, versions, identity), narrow: false, resumable: false };
       this.#full.set(key, whole);
     }
     return whole;
@@ -158,16 +175,36 @@ export class ServerTrust {
   ): ServerContext | null {
     if (roots.size === 0 || roots.size > FEW_ROOTS) return null;
     const numbers = [...roots].sort((a, b) => a - b);
+    const shared = this.#defaultContext(numbers, true, versions, identity);
+    if (shared !== null) return shared;
     const key = `${numbers.join(" ")} ${contextKey(versions, identity)}`;
     let known = this.#narrow.get(key);
     if (known === undefined) {
       const few = numbers.map((number) => this.#roots[number]!);
-      known = { context: contextWith(few, versions, identity), narrow: true };
+      known = { context: contextWith(few, versions, identity), narrow: true, resumable: false };
       // Servers choose what their chains name; hosts keep the contexts they have.
       if (this.#narrow.size >= REMEMBERED_MAX) this.#narrow.clear();
       this.#narrow.set(key, known);
     }
     return known;
+  }
+
+  /** One that trusts these roots, and others of ours maybe; null where there is none. */
+  #defaultContext(
+    numbers: readonly number[],
+    narrow: boolean,
+    versions: Versions,
+    identity: ClientIdentity | null,
+  ): ServerContext | null {
+    if (this.#defaults === null || numbers.length === 0 || !this.#defaults.include(numbers)) return null;
+    const key = contextKey(versions, identity);
+    let context = this.#default.get(key);
+    if (context === undefined) {
+      context = contextWith(null, versions, identity);
+      this.#default.set(key, context);
+    }
+    // The runtime resumes no session in which a certificate may have been shown.
+    return { context, narrow, resumable: identity === null };
   }
 }
 
@@ -182,15 +219,16 @@ function contextKey(versions: Versions, identity: ClientIdentity | null): string
   return identity === null ? versions : `${versions} as ${identity.id}`;
 }
 
+/** `roots`: null for the process's default ones. */
 function contextWith(
-  roots: readonly TrustRoot[],
+  roots: readonly TrustRoot[] | null,
   minVersion: Versions,
   identity: ClientIdentity | null,
 ): tls.SecureContext {
   return tls.createSecureContext({
     minVersion,
     maxVersion: "TLSv1.3",
-    ca: roots.map(({ pem }) => pem),
+    ...(roots === null ? {} : { ca: roots.map(({ pem }) => pem) }),
     ...(identity === null ? {} : { cert: identity.certPem, key: identity.keyPem }),
   });
 }

@@ -3,6 +3,7 @@
  * all the ciphertext there is and keeps the cleartext in native memory. So it never sees the socket:
  * it stands on a `Feed`, which hands it one read at a time and stops when the flow stops reading.
  */
+import type { Buffer } from "node:buffer";
 import { Duplex } from "node:stream";
 import { setImmediate } from "node:timers";
 import tls from "node:tls";
@@ -11,7 +12,7 @@ import { certificateFault, chainOf } from "./certificate_diagnosis.ts";
 import { type Conn, type ConnHandler, IGNORE_EVENTS } from "./conn.ts";
 import { tlsFault } from "./faults.ts";
 import { keepRead } from "./read_buffer.ts";
-import { checkIdentity } from "./server_identity.ts";
+import { checkIdentity, checkNotExpired } from "./server_identity.ts";
 import { catchUnreadableCertificate } from "./unreadable_certificate.ts";
 
 /** The ciphertext side of a TLSSocket: a stream over a `Conn`. */
@@ -328,6 +329,8 @@ export function secureServerSide(
     readonly sendSni: boolean;
     readonly alpn: readonly string[];
     readonly verify: boolean;
+    /** Of an earlier connection to the same host, verified as this one is to be. */
+    readonly session: Buffer | null;
   },
   callbacks: TlsCallbacks,
 ): () => void {
@@ -342,8 +345,13 @@ export function secureServerSide(
       ...(options.sendSni
         ? { host: options.host, servername: isIp ? "" : options.host }
         : { host: UNSENT_ADDRESS, servername: "" }),
-      checkServerIdentity: (_host: string, certificate: tls.PeerCertificate) =>
-        options.verify ? checkIdentity(options.host, certificate) : undefined,
+      checkServerIdentity: (_host: string, certificate: tls.DetailedPeerCertificate) => {
+        if (!options.verify) return undefined;
+        // A session may outlive the certificate that it began with.
+        return checkIdentity(options.host, certificate) ??
+          (socket.isSessionReused() ? checkNotExpired(certificate, Date.now()) : undefined);
+      },
+      ...(options.session === null ? {} : { session: options.session }),
       rejectUnauthorized: options.verify,
       allowHalfOpen: true,
       ...(options.alpn.length === 0 ? {} : { ALPNProtocols: [...options.alpn] }),

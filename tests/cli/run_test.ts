@@ -4,6 +4,7 @@ import { launch } from "../../src/cli/launch.ts";
 import { parseArguments } from "../../src/cli/options.ts";
 import { Reporter } from "../../src/cli/reporter.ts";
 import { RUN_OPTIONS } from "../../src/cli/run_options.ts";
+import { makeAuthority } from "../support/certificates.ts";
 import { startHttpOrigin } from "../support/origin.ts";
 import { ProxyProcess, taskCommand } from "../support/proxy_process.ts";
 import { testWorld } from "../support/test_world.ts";
@@ -97,6 +98,32 @@ Deno.test({
     }
   },
 });
+
+Deno.test("run resumes its sessions with servers, permissions given up, and the log says so", () =>
+  withDirectory(async (directory) => {
+    const authority = makeAuthority();
+    await Deno.writeTextFile(`${directory}/root.pem`, authority.certPem);
+    const origin = await startHttpOrigin({ certificate: authority.issue({ names: ["localhost"] }) });
+    try {
+      await using proxy = await ProxyProcess.start("run-resumption", {
+        config: `[tls]\nupstream_trust = ${JSON.stringify(`${directory}/root.pem`)}\n` +
+          `[route]\nmode = "reverse"\nreverse_origin = "https://localhost:${origin.port}"\n`,
+      });
+      for (let round = 0; round < 3; round++) {
+        const client = await Deno.connect({ hostname: "127.0.0.1", port: proxy.port });
+        const request = "GET /bytes/1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        await client.write(new TextEncoder().encode(request));
+        assertMatch(await new Response(client.readable).text(), /^HTTP\/1\.1 200 /);
+      }
+      await proxy.stop();
+      const resumed = (await proxy.events())
+        .filter(({ kind, attributes }) => kind === "tls_handshake_succeeded" && attributes.side === "server")
+        .map(({ attributes }) => attributes.resumed);
+      assertEquals(resumed, [false, true, true]);
+    } finally {
+      await origin.close();
+    }
+  }));
 
 /** Resolves when nothing accepts on the port any more. */
 async function refused(port: number): Promise<void> {

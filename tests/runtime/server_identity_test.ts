@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { X509Certificate } from "node:crypto";
-import type { PeerCertificate } from "node:tls";
-import { checkIdentity } from "../../src/runtime/server_identity.ts";
+import type { DetailedPeerCertificate, PeerCertificate } from "node:tls";
+import { checkIdentity, checkNotExpired } from "../../src/runtime/server_identity.ts";
 import { makeAuthority } from "../support/certificates.ts";
 import { startHttpOrigin } from "../support/origin.ts";
 import { withProxy } from "../support/proxy.ts";
@@ -17,6 +17,22 @@ Deno.test("checkIdentity wants the name in the text and in the bytes of the cert
     const fault = checkIdentity("a.test", shown(names)) as Error & { code: string };
     assertEquals(fault.code, "ERR_TLS_CERT_ALTNAME_INVALID");
   }
+});
+
+Deno.test("checkNotExpired looks at the whole chain, and takes a time that it cannot read for one that is past", () => {
+  type Link = Pick<DetailedPeerCertificate, "valid_to"> & { issuerCertificate?: Link };
+  const check = (...ends: string[]) => {
+    const chain: Link[] = ends.map((valid_to) => ({ valid_to }));
+    chain.forEach((link, depth) => link.issuerCertificate = chain[depth + 1] ?? link);
+    const fault = checkNotExpired(chain[0] as DetailedPeerCertificate, Date.UTC(2026, 0, 1)) as
+      | Error & { code: string }
+      | undefined;
+    return fault?.code;
+  };
+  const [past, future] = ["Dec 31 23:59:59 2025 GMT", "Jan  1 00:00:00 2026 GMT"];
+  assertEquals(check(future), undefined);
+  assertEquals(check(future, future, future), undefined);
+  assertEquals([check(past, future), check(future, past), check("")], Array(3).fill("CERT_HAS_EXPIRED"));
 });
 
 Deno.test("a certificate with a name that reads like two is for neither, with and without SNI", async () => {
