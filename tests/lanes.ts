@@ -225,6 +225,13 @@ export const LANES: readonly Lane[] = [
   },
   {
     ...TOOL_LANE,
+    name: "websocket_chromium",
+    protocols: ["connect", "tls", "http1", "http2", "websocket"],
+    tools: ["chromium", "certutil"],
+    files: ["tests/conformance/tool_websocket_chromium_test.ts"],
+  },
+  {
+    ...TOOL_LANE,
     name: "sse",
     protocols: ["connect", "tls", "http1", "http2", "sse"],
     tools: ["curl", "chromium", "certutil"],

@@ -1,6 +1,6 @@
 /** The package `ws`, which comes without types: as much of them as the tests use. */
 import { WebSocket as Untyped, WebSocketServer as UntypedServer } from "ws";
-import type { Buffer } from "node:buffer";
+import { Buffer } from "node:buffer";
 import type { IncomingMessage, Server } from "node:http";
 import type { Duplex } from "node:stream";
 
@@ -50,3 +50,11 @@ export interface WebSocketServer {
 
 export const WebSocket: new (url: string, options: WebSocketOptions) => WebSocket = Untyped;
 export const WebSocketServer: new (options: WebSocketServerOptions) => WebSocketServer = UntypedServer;
+
+/** The server's end of a WebSocket whose handshake is over, on a stream of any kind. */
+export function overStream(stream: Duplex, maxPayload: number): WebSocket {
+  const socket: WebSocket & { setSocket(stream: Duplex, head: Uint8Array, options: object): void } =
+    new Untyped(null, undefined, {});
+  socket.setSocket(stream, Buffer.alloc(0), { maxPayload, skipUTF8Validation: false });
+  return socket;
+}
