@@ -14,7 +14,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"sync"
 	"time"
@@ -28,6 +27,8 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
+
+	"soth-mitm.invalid/peers/peer"
 )
 
 // Larger than any window and any frame, and than the 4 MiB that grpc-go allows unless told otherwise.
@@ -179,7 +180,7 @@ func serve(args []string) error {
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := peer.Listen()
 	if err != nil {
 		return err
 	}
@@ -187,7 +188,7 @@ func serve(args []string) error {
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: *age}))
 	pb.RegisterTestServiceServer(server, interop.NewTestServer())
 	reflection.Register(server)
-	fmt.Println("listening", listener.Addr().(*net.TCPAddr).Port)
+	peer.Say(listener.Addr())
 	return server.Serve(listener)
 }
 

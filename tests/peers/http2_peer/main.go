@@ -16,52 +16,23 @@
 package main
 
 import (
-	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"slices"
 	"strconv"
 	"sync"
 	"time"
+
+	"soth-mitm.invalid/peers/peer"
 )
-
-func pattern(count int) []byte {
-	data := make([]byte, count)
-	for i := range data {
-		data[i] = byte(i*31 + (i>>8)*17 + (i >> 16))
-	}
-	return data
-}
-
-func number(request *http.Request) int {
-	n, err := strconv.Atoi(request.PathValue("n"))
-	if err != nil || n < 0 || n > 1<<30 {
-		return 0
-	}
-	return n
-}
 
 func sendBytes(writer http.ResponseWriter, count int) {
 	writer.Header().Set("Content-Type", "application/octet-stream")
 	writer.Header().Set("Content-Length", strconv.Itoa(count))
-	_, _ = writer.Write(pattern(count))
-}
-
-func digest(writer http.ResponseWriter, request *http.Request) {
-	hash := sha256.New()
-	count, err := io.Copy(hash, request.Body)
-	if err != nil {
-		return
-	}
-	_ = json.NewEncoder(writer).Encode(map[string]any{"bytes": count, "sha256": hex.EncodeToString(hash.Sum(nil))})
+	_, _ = writer.Write(peer.Pattern(count))
 }
 
 func echo(writer http.ResponseWriter, request *http.Request) {
@@ -107,7 +78,7 @@ func hints(writer http.ResponseWriter, _ *http.Request) {
 }
 
 func abort(writer http.ResponseWriter, _ *http.Request) {
-	_, _ = writer.Write(pattern(20_000))
+	_, _ = writer.Write(peer.Pattern(20_000))
 	_ = http.NewResponseController(writer).Flush()
 	panic(http.ErrAbortHandler)
 }
@@ -152,13 +123,13 @@ func routes() http.Handler {
 	mux := http.NewServeMux()
 	last := &report{}
 	mux.HandleFunc("/bytes/{n}", func(writer http.ResponseWriter, request *http.Request) {
-		sendBytes(writer, number(request))
+		sendBytes(writer, peer.Number(request))
 	})
 	mux.HandleFunc("/part/{n}", func(writer http.ResponseWriter, request *http.Request) {
-		sendBytes(writer, 100+number(request)*97)
+		sendBytes(writer, 100+peer.Number(request)*97)
 	})
 	mux.HandleFunc("/status/{n}", func(writer http.ResponseWriter, request *http.Request) {
-		writer.WriteHeader(number(request))
+		writer.WriteHeader(peer.Number(request))
 	})
 	mux.HandleFunc("/alt-svc", func(writer http.ResponseWriter, _ *http.Request) {
 		writer.Header().Set("Alt-Svc", `h3=":443"; ma=600`)
@@ -173,7 +144,7 @@ func routes() http.Handler {
 	mux.HandleFunc("/early", func(writer http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(writer, "answered early\n")
 	})
-	mux.HandleFunc("/digest", digest)
+	mux.HandleFunc("/digest", peer.Digest)
 	mux.HandleFunc("/echo", echo)
 	mux.HandleFunc("/trailers", trailers)
 	mux.HandleFunc("/hints", hints)
@@ -187,23 +158,11 @@ func serve() error {
 	cert := flag.String("cert", "", "the certificate chain, PEM")
 	key := flag.String("key", "", "its private key, PEM")
 	flag.Parse()
-	secure, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	plain, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
 	server := &http.Server{Handler: routes(), Protocols: &http.Protocols{}, ReadHeaderTimeout: 10 * time.Second}
 	server.Protocols.SetHTTP1(true)
 	server.Protocols.SetHTTP2(true)
 	server.Protocols.SetUnencryptedHTTP2(true)
-	fmt.Println("listening", secure.Addr().(*net.TCPAddr).Port, plain.Addr().(*net.TCPAddr).Port)
-	ended := make(chan error, 2)
-	go func() { ended <- server.ServeTLS(secure, *cert, *key) }()
-	go func() { ended <- server.Serve(plain) }()
-	return errors.Join(<-ended, server.Shutdown(context.Background()))
+	return peer.Serve(server, *cert, *key)
 }
 
 func main() {

@@ -28,46 +28,24 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"strconv"
 	"sync"
 	"time"
 
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
 	"github.com/quic-go/quic-go/quicvarint"
+
+	"soth-mitm.invalid/peers/peer"
 )
-
-func pattern(count int) []byte {
-	data := make([]byte, count)
-	for i := range data {
-		data[i] = byte(i*31 + (i>>8)*17 + (i >> 16))
-	}
-	return data
-}
-
-func number(request *http.Request) int {
-	n, err := strconv.Atoi(request.PathValue("n"))
-	if err != nil || n < 0 || n > 1<<30 {
-		return 0
-	}
-	return n
-}
 
 func serve(cert, key string) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/bytes/{n}", func(writer http.ResponseWriter, request *http.Request) {
-		_, _ = writer.Write(pattern(number(request)))
+		_, _ = writer.Write(peer.Pattern(peer.Number(request)))
 	})
-	mux.HandleFunc("/digest", func(writer http.ResponseWriter, request *http.Request) {
-		hash := sha256.New()
-		count, err := io.Copy(hash, request.Body)
-		if err != nil {
-			return
-		}
-		_ = json.NewEncoder(writer).Encode(map[string]any{"bytes": count, "sha256": hex.EncodeToString(hash.Sum(nil))})
-	})
+	mux.HandleFunc("/digest", peer.Digest)
 	mux.HandleFunc("/status/{n}", func(writer http.ResponseWriter, request *http.Request) {
-		writer.WriteHeader(number(request))
+		writer.WriteHeader(peer.Number(request))
 	})
 	mux.HandleFunc("/trailers", func(writer http.ResponseWriter, _ *http.Request) {
 		writer.Header().Set("Trailer", "X-Checksum")
@@ -82,7 +60,7 @@ func serve(cert, key string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("listening %d\n", socket.LocalAddr().(*net.UDPAddr).Port)
+	peer.Say(socket.LocalAddr())
 	server := http3.Server{
 		Handler:   mux,
 		TLSConfig: http3.ConfigureTLSConfig(&tls.Config{Certificates: []tls.Certificate{pair}}),

@@ -12,13 +12,10 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"strconv"
@@ -31,6 +28,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
+
+	"soth-mitm.invalid/peers/peer"
 )
 
 type encoder interface {
@@ -212,20 +211,8 @@ func serve() error {
 	mux.HandleFunc("POST /coded/{codings}", coded)
 	mux.HandleFunc("GET /bomb/{codings}", all.serve)
 	mux.HandleFunc("/msgpack/{name}", packed)
-	secure, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	plain, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	fmt.Println("listening", secure.Addr().(*net.TCPAddr).Port, plain.Addr().(*net.TCPAddr).Port)
-	ended := make(chan error, 2)
-	go func() { ended <- server.ServeTLS(secure, *cert, *key) }()
-	go func() { ended <- server.Serve(plain) }()
-	return errors.Join(<-ended, server.Shutdown(context.Background()))
+	return peer.Serve(server, *cert, *key)
 }
 
 func main() {
