@@ -64,12 +64,6 @@ const WITHOUT_TEST: { readonly [path: string]: string } = {
   "src/cli/soth_mitm.ts": "the entry point; tests/integration and the tool lanes run it",
   "src/http1/connection.ts":
     "tests/http1/relay_test.ts and tests/proxy/session_{http,forward}_test.ts, through the relay",
-  "src/http1/exchange_recording.ts":
-    "tests/http1/relay_test.ts and tests/proxy/session_{http,forward}_test.ts, through the relay",
-  "src/http1/gate_question.ts":
-    "tests/http1/relay_test.ts and tests/proxy/session_requests_test.ts, through the relay",
-  "src/http1/rejection.ts":
-    "tests/http1/relay_test.ts and tests/proxy/session_{http,forward}_test.ts, through the relay",
   "src/http1/requests.ts":
     "tests/http1/relay_test.ts and tests/proxy/session_{http,forward}_test.ts, through the relay",
   "src/http1/responses.ts":
@@ -80,7 +74,6 @@ const WITHOUT_TEST: { readonly [path: string]: string } = {
   "src/http2/field_blocks.ts": "tests/http2/relay*_test.ts and gated_relay_test.ts, through the relay",
   "src/proxy/datagram_tunnel.ts": "tests/proxy/session_udp_test.ts, through the session",
   "src/proxy/first_request.ts": "tests/proxy/session_test.ts, through the session",
-  "src/proxy/flow.ts": "tests/proxy/session_test.ts, through the session",
   "src/proxy/flow_policy.ts": "tests/proxy/session_*_test.ts and http3_test.ts, through the session",
   "src/proxy/handshake_failures.ts": "tests/proxy/session_tls_test.ts, through the session",
   "src/proxy/http_relaying.ts":
@@ -89,7 +82,6 @@ const WITHOUT_TEST: { readonly [path: string]: string } = {
   "src/proxy/learned_bypass.ts": "tests/proxy/session_learning_test.ts, through the session",
   "src/proxy/peeking.ts": "tests/proxy/session_test.ts and session_tls_test.ts, through the session",
   "src/proxy/phases.ts": "tests/proxy/session_*_test.ts, through the session",
-  "src/proxy/tunnel.ts": "tests/proxy/session_test.ts and session_websocket_test.ts, through the session",
   "src/runtime/accepted_socket.ts": "tests/integration, over real sockets",
   "src/runtime/library.ts": "tests/integration/library_test.ts",
   "src/runtime/proxy.ts": "tests/integration, over real sockets",

@@ -3,23 +3,13 @@ import fc from "fast-check";
 import type { Answer } from "../../src/http/answer.ts";
 import { FrameReader } from "../../src/http2/frame_reader.ts";
 import { HpackDecoder } from "../../src/http2/hpack_decoder.ts";
-import { sessionConfig } from "../../src/proxy/session_config.ts";
 import { Http1Refuser, Http2Refuser } from "../../src/proxy/refusal.ts";
-import { openSha256 } from "../../src/runtime/digest.ts";
-import { INFLATERS } from "../../src/runtime/inflate.ts";
-import { settingsFromValues } from "../../src/runtime/config/load.ts";
 import { HpackPeer } from "../../src/sim/hpack_peer.ts";
+import { sessionConfigWith } from "../support/proxy_session.ts";
 import { EMPTY_SETTINGS, frame, join, PREFACE, T, uint32 } from "../http2/frame_builder.ts";
 
 const ANSWER: Answer = { status: 502, code: "connection_refused", detail: "x".repeat(80), proxyError: "x" };
-const { settings } = settingsFromValues({ values: { state_dir: "/unused" }, cwd: "/", checkGrants: false });
-const CONFIG = sessionConfig(settings, {
-  md5: String,
-  sha1: String,
-  sha256: String,
-  inflaters: INFLATERS,
-  openSha256,
-});
+const CONFIG = sessionConfigWith();
 
 function block(method: string): number[] {
   const peer = new HpackPeer();

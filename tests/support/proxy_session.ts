@@ -29,10 +29,7 @@ const HTTP1_ONLY = { http2Enabled: false };
 /** What bodies say is not what playbooks of sessions are about. */
 const NO_PAYLOADS = { payloadBytes: 0 };
 
-export function session(
-  { limits, ...overrides }: Overrides = {},
-  options: { readonly refuse?: "too_many_flows" } = {},
-): (effects: Effects) => ProxySession {
+export function sessionConfigWith({ limits, ...overrides }: Overrides = {}): SessionConfig {
   const hash = (name: string) => (text: string) => createHash(name).update(text).digest("hex");
   const defaults = sessionConfig(settings, {
     md5: hash("md5"),
@@ -41,21 +38,23 @@ export function session(
     inflaters: INFLATERS,
     openSha256,
   });
-  const config: SessionConfig = {
+  return {
     ...defaults,
     ...HTTP1_ONLY,
     observe: { ...defaults.observe, limits: { ...defaults.observe.limits, ...NO_PAYLOADS } },
     ...overrides,
     limits: { ...defaults.limits, ...limits },
   };
-  return (effects) => {
-    const context: FlowContext = {
-      flowId: "1-1",
-      clientAddr: "127.0.0.1:5000",
-      serverHost: null,
-      serverPort: 0,
-      sequence: 0,
-    };
-    return new ProxySession(context, effects, config, options);
-  };
+}
+
+export function newFlowContext(): FlowContext {
+  return { flowId: "1-1", clientAddr: "127.0.0.1:5000", serverHost: null, serverPort: 0, sequence: 0 };
+}
+
+export function session(
+  overrides: Overrides = {},
+  options: { readonly refuse?: "too_many_flows" } = {},
+): (effects: Effects) => ProxySession {
+  const config = sessionConfigWith(overrides);
+  return (effects) => new ProxySession(newFlowContext(), effects, config, options);
 }
