@@ -78,6 +78,8 @@ function saysTheSame(value: number, source: string): boolean {
   return written === source || (Number.isFinite(value) && decimal(written) === decimal(source));
 }
 
+const EXPONENT_CHARACTERS_MAX = 20;
+
 /** A number's sign, digits without zeros around them, and the power of ten they are multiplied with. */
 function decimal(text: string): string {
   const [, sign, whole, fraction = "", exponent = "0"] = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(
@@ -88,6 +90,8 @@ function decimal(text: string): string {
   while (first < last && all[first] === "0") first++;
   while (last > first && all[last - 1] === "0") last--;
   if (first === last) return `${sign}0`;
+  // As a number it would take as long as its digits are many; no double has such an exponent.
+  if (exponent.length > EXPONENT_CHARACTERS_MAX) return text;
   const power = BigInt(exponent) - BigInt(fraction.length) + BigInt(all.length - last);
   return `${sign}${all.slice(first, last)}e${power}`;
 }

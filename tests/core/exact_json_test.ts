@@ -75,3 +75,10 @@ Deno.test("exactInteger is a number as far as that is exact", () => {
   assertEquals(JSON.stringify(exactInteger(2n ** 53n)), "9007199254740992");
   assertEquals(JSON.stringify(exactInteger(-(2n ** 63n))), "-9223372036854775808");
 });
+
+Deno.test("parseExact keeps exponents of any length, in time that grows with it alone", () => {
+  const digits = "9".repeat(1_000_000);
+  for (const text of [`1e-${digits}`, `1e${digits}`, `0e-${digits}`, `1e-${"0".repeat(50)}7`]) {
+    assertEquals(JSON.stringify(parseExact(`[${text}]`)), `[${text.startsWith("0") ? 0 : text}]`);
+  }
+});

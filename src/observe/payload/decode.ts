@@ -5,6 +5,7 @@
 import type { AttributeValue } from "../../core/event.ts";
 import { decodeUtf8 } from "../../core/utf8.ts";
 import type { MediaType } from "../../http/media_type.ts";
+import { parseForm } from "./form.ts";
 import { type ParsedValue, parseJson } from "./json.ts";
 import { parseMsgPack } from "./msgpack.ts";
 import { guardedBy, type SanitizerRule } from "./sanitizer.ts";
@@ -32,9 +33,6 @@ export type DecodedPayload =
   }
   | { readonly type: "error"; readonly detail: string };
 
-/** The most fields of a form; more are a way to make decoders work. */
-export const FORM_FIELDS_MAX = 4_096;
-
 const MSGPACK = /^application\/(?:(?:x-|vnd\.)?msgpack|[^/]+\+msgpack)$/;
 const JSON_TYPE = /^(?:(?:application|text)\/json|[^/]+\/[^/]+\+json|application\/json-(?!seq$)[^/]+)$/;
 const SCRIPT = /^(?:application|text)\/(?:x-)?(?:java|ecma)script$/;
@@ -58,13 +56,13 @@ function kindOf(essence: string): PayloadType["kind"] {
 export function decodePayload(content: Uint8Array, { kind, charset }: PayloadType): DecodedPayload {
   switch (kind) {
     case "json": {
-      const text = decodeText(content, null);
+      const text = jsonText(content, charset);
       return text === null ? { type: "error", detail: "json: it is not UTF-8" } : jsonPayload(text, false);
     }
     case "msgpack":
       return payloadOf("msgpack", parseMsgPack(content), null, false);
     case "form":
-      return payloadOf("form", parseForm(content), null, false);
+      return payloadOf("form", parseForm(content, (octets) => decodeText(octets, charset)), null, false);
     case "script":
     case "text": {
       const text = decodeText(content, charset);
@@ -154,12 +152,11 @@ function decodeText(content: Uint8Array, charset: string | null): string | null 
   }
 }
 
-/** `application/x-www-form-urlencoded` (WHATWG URL §5.1): names and values in their order. */
-function parseForm(content: Uint8Array): ParsedValue {
-  const text = decodeText(content, null);
-  if (text === null) return { type: "error", detail: "form: it is not UTF-8" };
-  const fields = [...new URLSearchParams(text)];
-  return fields.length > FORM_FIELDS_MAX
-    ? { type: "error", detail: `form: ${fields.length} fields; at most ${FORM_FIELDS_MAX} are read` }
-    : { type: "value", value: fields };
+/** RFC 8259 §8.1 has UTF-8 alone, whatever is declared; there are servers that mean what they declare. */
+function jsonText(content: Uint8Array, charset: string | null): string | null {
+  if (charset === null) return decodeText(content, null);
+  // Only of these is text in ASCII also UTF-8, and another one.
+  return /^utf-?16/i.test(charset)
+    ? decodeText(content, charset)
+    : decodeText(content, null) ?? decodeText(content, charset);
 }
