@@ -136,15 +136,16 @@ function lineOf({ kind, attributes }: LoggedEvent, bodyOf: BodyOf): SaidLine | n
   }
 }
 
-/** Of a unit its own event has said it, unless it is MsgPack, which nobody reads there. */
+/** Of a unit its own event has said it, unless it is a part, which is told by its size, or MsgPack, which nobody reads. */
 function payloadLine(
   attributes: Attributes,
   line: (what: string, text: string) => SaidLine,
   body: string | null,
 ): SaidLine | null {
   const format = textOf(attributes["format"]);
-  if (attributes["index"] !== undefined && format !== "msgpack") return null;
   const { value, stages } = attributes;
+  const isPart = Array.isArray(stages) && stages.includes("multipart");
+  if (attributes["index"] !== undefined && format !== "msgpack" && !isPart) return null;
   const through = Array.isArray(stages)
     ? stages.slice(0, -1).map(textOf).filter((stage) => stage !== "chunked")
     : [];

@@ -1,12 +1,15 @@
 /**
  * The parts of a multipart body (RFC 2046 §5.1; forms: RFC 7578): the header and the size of each, told when it is
- * over. What is in them the body events have. A delimiter is a line: CRLF, two hyphens, the boundary, and then only
+ * over, and what a small one says where that is more than text, which the body events have. A delimiter is a line: CRLF, two hyphens, the boundary, and then only
  * white space, or two more hyphens behind the last part.
  */
 import { redactFields } from "../log/redact.ts";
 import type { Field } from "../http/fields.ts";
+import { fieldValues, mediaTypeOf } from "../http/media_type.ts";
 import { KeptBytes } from "./kept_bytes.ts";
 import type { MessageObserver, ObserverContext, ObserverDefinition } from "./observer.ts";
+import { type PayloadType, payloadType } from "./payload/decode.ts";
+import { recordUnit, UNDECLARED } from "./payload/record.ts";
 
 /** What is read of a part's header. */
 export const PART_HEADER_BYTES_MAX = 8 * 1024;
@@ -19,7 +22,9 @@ export const MULTIPART: ObserverDefinition = {
   open: (_head, mediaType, context) => {
     if (mediaType === null || !mediaType.essence.startsWith("multipart/")) return null;
     const boundary = mediaType.parameters.get("boundary") ?? "";
-    return BOUNDARY.test(boundary) ? new MultipartObserver(context, boundary) : null;
+    // Parts of a range (RFC 9110 §14.6) say nothing by themselves.
+    const payloadBytes = mediaType.essence === "multipart/byteranges" ? 0 : context.limits.payloadBytes;
+    return BOUNDARY.test(boundary) ? new MultipartObserver(context, boundary, payloadBytes) : null;
   },
   example: {
     mediaType: "multipart/form-data; boundary=xx",
@@ -34,30 +39,54 @@ const HEADER_END = Uint8Array.of(CR, LF, CR, LF);
 /** Where the content has come to. `line`: behind a boundary, in what has to be white space. */
 type State = "content" | "line" | "line_cr" | "line_hyphen" | "header" | "over";
 
+interface OpenPart {
+  bytes: number;
+  headerBytes: number;
+  inHeader: boolean;
+  /** Octets behind its header, those of what may be a delimiter too. */
+  contentBytes: number;
+}
+
 class MultipartObserver implements MessageObserver {
   readonly #delimiter: Uint8Array;
   readonly #header: KeptBytes;
+  /** What follows the header of the part under way; its first `bytes` octets are the part's. */
+  readonly #content: KeptBytes;
   #state: State = "content";
   /** How much of what is looked for has come; the beginning of the body is the beginning of a line. */
   #matched = 2;
   /** Octets of the line of a delimiter, behind its boundary. */
   #lineBytes = 0;
   /** The part under way; null before the first. */
-  #part: { bytes: number; headerBytes: number; inHeader: boolean } | null = null;
+  #part: OpenPart | null = null;
   #index = 0;
 
-  constructor(private readonly context: ObserverContext, boundary: string) {
+  constructor(private readonly context: ObserverContext, boundary: string, payloadBytes: number) {
     this.#delimiter = new TextEncoder().encode(`\r\n--${boundary}`);
     this.#header = new KeptBytes(context, PART_HEADER_BYTES_MAX);
+    this.#content = new KeptBytes(context, payloadBytes);
   }
 
   content(bytes: Uint8Array): void {
     for (let at = 0; at < bytes.length && this.#state !== "over";) {
-      if (this.#state === "content") at = this.#inContent(bytes, at);
-      else if (this.#state === "header") at = this.#inHeader(bytes, at);
-      else at = this.#inLine(bytes[at]!, at);
+      if (this.#state === "header") {
+        at = this.#inHeader(bytes, at);
+        continue;
+      }
+      const part = this.#part;
+      const next = this.#state === "content" ? this.#inContent(bytes, at) : this.#inLine(bytes[at]!, at);
+      if (part !== null && part === this.#part) this.#keep(part, bytes.subarray(at, next));
+      at = next;
     }
   }
+
+  #keep(part: OpenPart, content: Uint8Array): void {
+    part.contentBytes += content.length;
+    this.#content.reserveWhatFits(part.contentBytes, this.#tryHold);
+    this.#content.keep(content);
+  }
+
+  readonly #tryHold = (bytes: number): boolean => this.context.tryHold(bytes);
 
   end(): void {
     if (this.#part !== null) {
@@ -65,6 +94,7 @@ class MultipartObserver implements MessageObserver {
       this.#emit(false);
     }
     this.#header.clear();
+    this.#content.clear();
   }
 
   /** Looks for a delimiter, from one CR to the next. */
@@ -129,7 +159,7 @@ class MultipartObserver implements MessageObserver {
 
   #begin(next: number): number {
     if (this.#part !== null) this.#emit(true);
-    this.#part = { bytes: 0, headerBytes: 0, inHeader: true };
+    this.#part = { bytes: 0, headerBytes: 0, inHeader: true, contentBytes: 0 };
     // The line's end may already be the first half of the header's.
     this.#matched = 2;
     return this.#go("header", next);
@@ -167,17 +197,38 @@ class MultipartObserver implements MessageObserver {
   }
 
   #emit(complete: boolean): void {
-    const { bytes, headerBytes, inHeader } = this.#part!;
+    const { headerBytes, inHeader } = this.#part!;
+    const bytes = inHeader ? 0 : Math.max(0, this.#part!.bytes);
     const { fields, truncated } = readHeader(this.#header.view);
+    const index = this.#index++;
     this.context.emit("multipart_part", {
-      bytes: inHeader ? 0 : Math.max(0, bytes),
+      bytes,
       ...(complete ? {} : { complete }),
       headers: redactFields(fields, this.context.redactHeaders),
-      index: this.#index++,
+      index,
       ...(truncated || headerBytes > PART_HEADER_BYTES_MAX ? { truncated: true } : {}),
     });
     this.#header.reset();
+    const type = typeOfPart(fields);
+    if (complete && type !== null && bytes <= this.#content.limit) {
+      recordUnit(this.context, this.#content.view.subarray(0, bytes), { framing: "multipart", index, type });
+    }
+    this.#content.reset();
   }
+}
+
+/** Null where a part is in a coding of its own (RFC 2045 §6). */
+function typeOfPart(fields: readonly Field[]): PayloadType | null {
+  const codings = [
+    ...fieldValues(fields, "content-transfer-encoding"),
+    ...fieldValues(fields, "content-encoding"),
+  ];
+  if (codings.some((coding) => !/^(7bit|8bit|binary|identity)$/i.test(coding))) return null;
+  const type = payloadType(mediaTypeOf(fields));
+  // The body events hold the very same text.
+  const isPlain = (type.kind === "text" || type.kind === "script") &&
+    /^(utf-?8|us-ascii)$/i.test(type.charset ?? "utf-8");
+  return isPlain ? UNDECLARED : type;
 }
 
 const text = new TextDecoder("utf-8", { ignoreBOM: true });

@@ -77,6 +77,13 @@ Deno.test("messages are the units of streams, each once, and what was cut says s
         bytes: 3,
         index: 0,
       }],
+      ["payload_decoded", {
+        ...request,
+        format: "json",
+        stages: ["multipart", "json"],
+        value: [1],
+        index: 0,
+      }],
       ["grpc_message", { ...request, bytes: 5, data_base64: "AAAAAAA=", index: 0 }],
     ]),
     [
@@ -84,6 +91,7 @@ Deno.test("messages are the units of streams, each once, and what was cut says s
       "    < event (cut) half",
       "    < line (recorded in part) [1",
       '    > part form-data; name="a" 3 bytes',
+      "    > json (multipart) [1]",
       "    > message 5 bytes",
     ],
   );
