@@ -17,6 +17,7 @@ import {
 import { startOpenssl } from "../support/openssl_server.ts";
 import { startHttpOrigin } from "../support/origin.ts";
 import { ProxyProcess } from "../support/proxy_process.ts";
+import { type Revocation, revoke } from "../support/revocation.ts";
 import { type ServerProcess, startPeer } from "../support/server_process.ts";
 import { type CutEnd, startCut } from "../support/tls_cut.ts";
 import { run, tool } from "../support/tools.ts";
@@ -60,7 +61,7 @@ Deno.test("real handshakes that fail are called by their cause", async () => {
       ...await serversOfManyMakes(authority),
       ...await serversByHand(authority),
       ...await serversCutShort(authority),
-      ...clientsOfManyMakes(authority),
+      ...clientsOfManyMakes(authority, await revokedLeaf(authority)),
       ...clientsByHand(authority),
       ...clientsCutShort(authority),
     ];
@@ -141,6 +142,7 @@ interface ServerOptions {
   readonly suites?: readonly number[];
   readonly alpn?: readonly string[];
   readonly clientCa?: string;
+  readonly staple?: string;
 }
 
 interface Defect {
@@ -159,6 +161,8 @@ async function serversOfManyMakes(authority: TestAuthority): Promise<Case[]> {
   const good = authority.issue({ names });
   const past = { notBefore: new Date(now - 2 * DAY_MS), notAfter: new Date(now - DAY_MS) };
   const clientCa = `${folder}/root.pem`;
+  const revoked = authority.issue({ names });
+  const { staple } = await revokedBy(authority, revoked.certPem);
   const defects: readonly Defect[] = [
     { name: "unknown CA", expected: "unknown_ca", certificate: makeAuthority("Stranger").issue({ names }) },
     {
@@ -181,6 +185,15 @@ async function serversOfManyMakes(authority: TestAuthority): Promise<Case[]> {
       name: "missing intermediate",
       expected: "unknown_ca",
       certificate: authority.issueAuthority("Between").issue({ names }),
+    },
+    {
+      name: "revoked, as the OCSP answer that comes with it says",
+      expected: "cert_validation",
+      certificate: revoked,
+      restriction: { staple },
+      args: ["-status_file", staple],
+      // They cannot be given an answer to staple.
+      not: ["Python", "Node"],
     },
     { name: "bad signature", expected: "cert_validation", certificate: withBadSignature(good) },
     {
@@ -344,18 +357,22 @@ async function serversCutShort(authority: TestAuthority): Promise<Case[]> {
   const peer = await startPeer(goProgram!, ["serve", JSON.stringify([pair, { ...pair, max: "1.2" }])]);
   disposables.push(peer);
   const [server, old] = [peer.ports[0]!, peer.ports[1]!];
-  const steps: readonly (readonly [string, number, number])[] = [
+  const steps: readonly (readonly [string, number, number, number?])[] = [
     ["after the ClientHello", server, 0],
     ["within a record's header", server, 3],
     ["within the ServerHello", server, 60],
     ["within the certificate", server, 400],
+    ["within the certificate's proof", server, 700],
+    ["before the whole Finished", server, 775],
     ["within the ServerHello of TLS 1.2", old, 50],
     ["within the certificate of TLS 1.2", old, 300],
+    ["after the client's Finished of TLS 1.2", old, 0, 1],
+    ["within the Finished of TLS 1.2", old, 20, 1],
   ];
   const cases: Case[] = [];
-  for (const [step, targetPort, after] of steps) {
+  for (const [step, targetPort, after, afterAnswers = 0] of steps) {
     for (const [end, expected] of ENDS) {
-      const cut = await startCut({ targetPort, from: "server", after, end });
+      const cut = await startCut({ targetPort, from: "server", after, afterAnswers, end });
       disposables.push(cut);
       cases.push(serverCase(`${end} ${step}`, "Go", expected, cut.port));
     }
@@ -387,7 +404,24 @@ function clientCase(
   };
 }
 
-function clientsOfManyMakes(authority: TestAuthority): Case[] {
+function revokedBy(authority: Certificate, certPem: string): Promise<Revocation> {
+  return revoke({ issuerPem: authority.certPem, issuerKeyPem: authority.keyPem, certPem });
+}
+
+/** A list that says of the proxy's own leaf, which stays the same, that it is revoked. */
+async function revokedLeaf(authority: TestAuthority): Promise<Revocation> {
+  const origin = await startHttpOrigin({ certificate: authority.issue({ names }) });
+  const { stdout } = await run(tool("openssl"), [
+    ...["s_client", "-proxy", proxy.authority, "-connect", `localhost:${origin.port}`],
+    ...["-servername", "localhost", "-CAfile", proxy.caPath],
+  ], { stdin: "" });
+  await origin.close();
+  const certPem = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----\n/.exec(stdout)?.[0] ?? "";
+  const keyPem = await Deno.readTextFile(proxy.caPath.replace(/ca\.pem$/, "ca.key"));
+  return revokedBy({ certPem: await Deno.readTextFile(proxy.caPath), keyPem, fingerprint: "" }, certPem);
+}
+
+function clientsOfManyMakes(authority: TestAuthority, { crl }: Revocation): Case[] {
   const openssl = (...args: string[]) => (target: string) =>
     run(tool("openssl"), [
       ...["s_client", "-proxy", proxy.authority, "-connect", target, "-servername", "localhost"],
@@ -422,6 +456,15 @@ function clientsOfManyMakes(authority: TestAuthority): Case[] {
     ["expired", "Go", "cert_validation", script(goPeer, { days: 10_000 })],
     ["not yet valid", "Go", "cert_validation", script(goPeer, { days: -400 })],
     ["wrong host", "openssl s_client", "cert_validation", trusting("-verify_hostname", "geoffrey.example")],
+    ["revoked", "openssl s_client", "cert_validation", trusting("-crl_check", "-CRL", crl)],
+    [
+      "revoked, TLS 1.2",
+      "openssl s_client",
+      "cert_validation",
+      trusting("-tls1_2", "-crl_check", "-CRL", crl),
+    ],
+    ["revoked", "curl", "cert_validation", curl("--cacert", proxy.caPath, "--crlfile", crl)],
+    ["revoked", "Python", "cert_validation", script(pythonPeer, { crl })],
     ["TLS 1.0 only", "openssl s_client", "handshake", trusting("-tls1", "-cipher", "DEFAULT@SECLEVEL=0")],
     ["TLS 1.0 only", "curl", "handshake", curl("--tls-max", "1.0", "--ciphers", "DEFAULT@SECLEVEL=0")],
     ["TLS 1.0 only", "Python", "handshake", script(pythonPeer, old)],
@@ -501,9 +544,15 @@ function clientsByHand(authority: TestAuthority): Case[] {
 
 /** A real client that is cut off at each step. */
 function clientsCutShort(authority: TestAuthority): Case[] {
+  const steps: readonly (readonly [string, number | "hello", number])[] = [
+    ["within its hello", 100, 0],
+    ["after its hello", "hello", 0],
+    // TLS 1.2: within the key exchange; TLS 1.3: behind ChangeCipherSpec, before Finished.
+    ["within its last flight", 6, 1],
+  ];
   const cases: Case[] = [];
   for (const version of ["-tls1_2", "-tls1_3"]) {
-    for (const [step, after] of [["within its hello", 100], ["after its hello", "hello"]] as const) {
+    for (const [step, after, afterAnswers] of steps) {
       for (const [end, expected] of ENDS) {
         cases.push(
           clientCase(
@@ -516,6 +565,7 @@ function clientsCutShort(authority: TestAuthority): Case[] {
                 targetPort: proxy.port,
                 from: "client",
                 after,
+                afterAnswers,
                 end,
                 behind: "\r\n\r\n",
               });

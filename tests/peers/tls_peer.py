@@ -1,7 +1,7 @@
 """A TLS peer on Python's ssl: many servers at once, or one client through a proxy.
 
     tls_peer.py serve '[{"cert": …, "key": …, "max": "1.2", "ciphers": …, "alpn": […], "clientCa": …}]'
-    tls_peer.py connect '{"proxy": "host:port", "target": "host:port", "ca": …, "max": …, "ciphers": …}'
+    tls_peer.py connect '{"proxy": "host:port", "target": "host:port", "ca": …, "crl": …, "max": …, "ciphers": …}'
 """
 import json, socket, ssl, sys, threading, warnings
 
@@ -48,6 +48,9 @@ def serve(options):
 
 def connect(options):
     context = ssl.create_default_context(cafile=options.get("ca"))
+    if "crl" in options:
+        context.load_verify_locations(options["crl"])
+        context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
     restrict(context, options)
     host, port = options["proxy"].rsplit(":", 1)
     plain = socket.create_connection((host, int(port)))

@@ -10,6 +10,8 @@ export interface CutOptions {
   readonly from: "client" | "server";
   /** How many of them pass; `hello`: the first TLS record. */
   readonly after: number | "hello";
+  /** What passes whole before these are counted: all that is said before the other side has answered so often. */
+  readonly afterAnswers?: number;
   readonly end: CutEnd;
   /** Octets before TLS begins end with this: the head of a CONNECT. They do not count. */
   readonly behind?: string;
@@ -31,6 +33,8 @@ export async function startCut(options: CutOptions): Promise<Cut> {
     let counts = options.behind === undefined;
     let before = "";
     let passed = new Uint8Array(0);
+    let answers = 0;
+    let awaitsAnswer = false;
     let isOver = false;
     const finish = () => {
       isOver = true;
@@ -52,6 +56,11 @@ export async function startCut(options: CutOptions): Promise<Cut> {
         other.write(part.subarray(0, head));
         part = part.subarray(head);
       }
+      if (answers < (options.afterAnswers ?? 0)) {
+        other.write(part);
+        awaitsAnswer = true;
+        return;
+      }
       const already = passed.length;
       const all = new Uint8Array(already + part.length);
       all.set(passed);
@@ -67,7 +76,11 @@ export async function startCut(options: CutOptions): Promise<Cut> {
       else other.write(fits, () => setTimeout(finish, 50));
       if (all.length >= limit) isOver = true;
     });
-    other.on("data", (data) => cutSide.write(data));
+    other.on("data", (data) => {
+      if (awaitsAnswer) answers++;
+      awaitsAnswer = false;
+      cutSide.write(data);
+    });
     other.on("close", () => cutSide.destroy());
     cutSide.on("close", () => {
       if (!isOver) other.destroy();

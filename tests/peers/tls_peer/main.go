@@ -1,6 +1,6 @@
 // tls_peer is a TLS peer on Go's crypto/tls: many servers at once, or one client through a proxy.
 //
-//	tls_peer serve '[{"cert": …, "key": …, "max": "1.2", "suites": […], "alpn": […], "clientCa": …}]'
+//	tls_peer serve '[{"cert": …, "key": …, "max": "1.2", "suites": […], "alpn": […], "clientCa": …, "staple": …}]'
 //	tls_peer connect '{"proxy": "host:port", "target": "host:port", "ca": …, "days": …, "max": …, "suites": […]}'
 //
 // `days` moves the client's clock, so that a certificate is expired or not yet valid to it.
@@ -20,10 +20,10 @@ import (
 )
 
 type options struct {
-	Cert, Key, ClientCa, Proxy, Target, Ca, Max string
-	Alpn                                        []string
-	Suites                                      []uint16
-	Days                                        int
+	Cert, Key, ClientCa, Staple, Proxy, Target, Ca, Max string
+	Alpn                                                []string
+	Suites                                              []uint16
+	Days                                                int
 }
 
 func main() {
@@ -78,6 +78,11 @@ func serve(o options) (int, error) {
 	pair, err := tls.LoadX509KeyPair(o.Cert, o.Key)
 	if err != nil {
 		return 0, err
+	}
+	if o.Staple != "" {
+		if pair.OCSPStaple, err = os.ReadFile(o.Staple); err != nil {
+			return 0, err
+		}
 	}
 	config.Certificates = []tls.Certificate{pair}
 	if o.ClientCa != "" {
