@@ -280,7 +280,7 @@ export const LANES: readonly Lane[] = [
     name: "chromium",
     protocols: ["connect", "tls", "http1", "http2"],
     tools: ["chromium", "certutil", "http2Peer"],
-    files: ["tests/conformance/tool_chromium_test.ts"],
+    files: ["tests/conformance/tool_chromium_test.ts", "tests/conformance/tool_har_chromium_test.ts"],
   },
   {
     ...TOOL_LANE,
