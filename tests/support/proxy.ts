@@ -14,6 +14,8 @@ export interface TestProxy {
   readonly host: string;
   readonly port: number;
   readonly caCertPem: string;
+  /** Its event log; all of it is there once `mitm` is stopped. */
+  readonly log: string;
   readonly events: readonly LoggedEvent[];
   /** Resolves with the first event that fits, whether it has happened already or not. */
   event(fits: (event: LoggedEvent) => boolean): Promise<LoggedEvent>;
@@ -82,6 +84,7 @@ export async function withProxy(
     host: "127.0.0.1",
     port,
     caCertPem: mitm.caCertPem,
+    log,
     events,
     event,
     closed: (flow) => event(({ kind, flow_id }) => kind === "stream_closed" && flow_id === `1-${flow}`),

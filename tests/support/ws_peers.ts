@@ -14,14 +14,24 @@ export interface EchoServer {
 }
 
 /** Sends each message back as it came; compressed where that was agreed on. */
-export async function startEcho(
+export function startEcho(
   certificate: Certificate,
   perMessageDeflate: boolean | PerMessageDeflateOptions,
+): Promise<EchoServer> {
+  return startWebSockets(certificate, perMessageDeflate, (socket) => {
+    socket.on("message", (data, binary) => socket.send(data, { binary, compress: true }));
+  });
+}
+
+export async function startWebSockets(
+  certificate: Certificate,
+  perMessageDeflate: boolean | PerMessageDeflateOptions,
+  serve: (socket: WebSocket) => void,
 ): Promise<EchoServer> {
   const server = createServer({ cert: certificate.certPem, key: certificate.keyPem });
   const sockets = new WebSocketServer({ server, perMessageDeflate, maxPayload: MESSAGE_BYTES_MAX });
   sockets.on("connection", (socket) => {
-    socket.on("message", (data, binary) => socket.send(data, { binary, compress: true }));
+    serve(socket);
     // What breaks the rules it closes for; the error is told here, too.
     socket.on("error", () => {});
   });
@@ -35,8 +45,11 @@ export async function startEcho(
   };
 }
 
+/** Where a proxy listens, and the file of its CA. */
+export type ProxyPlace = Pick<ProxyProcess, "host" | "port" | "caPath">;
+
 /** TLS to a server through the proxy. */
-export async function connectThrough(proxy: ProxyProcess, port: number): Promise<tls.TLSSocket> {
+export async function connectThrough(proxy: ProxyPlace, port: number): Promise<tls.TLSSocket> {
   const socket = net.connect({ host: proxy.host, port: proxy.port, noDelay: true });
   await new Promise<void>((resolve, reject) => {
     socket.once("error", reject);
@@ -60,7 +73,7 @@ export interface Peer {
 }
 
 export async function openThrough(
-  proxy: ProxyProcess,
+  proxy: ProxyPlace,
   port: number,
   path: string,
   perMessageDeflate: boolean | PerMessageDeflateOptions,
