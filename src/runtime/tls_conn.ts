@@ -216,8 +216,10 @@ function handshake(
   if (securedEvent === "secureConnect") catchUnreadableCertificate(socket, fail);
   socket.on("error", fail);
   feed.onLost = fail;
-  const closed = () =>
+  const closed = () => {
+    if (settled) return;
     fail(Object.assign(new Error("The peer closed during the TLS handshake"), { code: "ECONNRESET" }));
+  };
   socket.on("close", closed);
   // In the server's role the runtime would wait on.
   feed.onEnded = closed;
