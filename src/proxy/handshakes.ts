@@ -16,7 +16,7 @@ export interface HandshakeParties {
 
 export class Handshakes {
   readonly hello: ClientHello | null;
-  readonly preread: Uint8Array;
+  #preread: Uint8Array;
   /** The name the server is asked for and verified for. */
   readonly serverName: string;
   /** The name the client's leaf is for. */
@@ -30,11 +30,23 @@ export class Handshakes {
 
   constructor({ hello, preread, targetHost, origin }: HandshakeParties) {
     this.hello = hello;
-    this.preread = preread;
+    this.#preread = preread;
     this.leafName = hello?.sni ?? targetHost;
     // The client does not choose whom a reverse listener trusts.
     this.serverName = origin === null ? this.leafName : targetHost;
     this.#origin = origin;
+  }
+
+  /** The bytes of the hello, and what came with it, until they are taken. */
+  get preread(): Uint8Array {
+    return this.#preread;
+  }
+
+  /** Gives them to whom they are for; a flow that goes on for hours does not keep them. */
+  takePreread(): Uint8Array {
+    const preread = this.#preread;
+    this.#preread = NOTHING;
+    return preread;
   }
 
   /** What the server is offered. */
@@ -64,3 +76,5 @@ export class Handshakes {
     return this.hello !== null && this.#offers.length === this.hello.alpn.length;
   }
 }
+
+const NOTHING = new Uint8Array(0);

@@ -145,12 +145,12 @@ export class Interception {
 
   secureClient(phase: "securing_client" | "securing_refusal"): void {
     const { ahead, config, effects } = this.flow;
-    const { chosen, leafName, preread } = this.handshakes;
+    const { chosen, leafName } = this.handshakes;
     if (!this.flow.step(phase)) return;
     this.flow.record(handshakeStartedEvent("client", chosen));
     this.flow.arm("tls_handshake", config.tlsHandshakeMs);
     effects.secureClient({
-      preread: join(preread, ahead.take("client")),
+      preread: join(this.handshakes.takePreread(), ahead.take("client")),
       host: leafName,
       alpn: chosen,
       profile: this.policy.tlsProfile,

@@ -15,15 +15,17 @@ import { keepRead } from "./read_buffer.ts";
 import { checkIdentity, checkNotExpired } from "./server_identity.ts";
 import { catchUnreadableCertificate } from "./unreadable_certificate.ts";
 
+const ignore = () => {};
+
 /** The ciphertext side of a TLSSocket: a stream over a `Conn`. */
 class Feed extends Duplex implements ConnHandler {
   transportEnded = false;
   /** Whether TLS has said anything to the peer. */
   written = false;
   /** Told of a transport fault at once: a TLSSocket with a write under way would keep it to itself. */
-  onLost: (error: Error) => void = () => {};
+  onLost: (error: Error) => void = ignore;
   /** The transport has ended, and whatever TLS makes of it has been made. */
-  onEnded: () => void = () => {};
+  onEnded: () => void = ignore;
   #begun = false;
   /** What came before the beginning, and so after what was read before. */
   #early: Uint8Array[] = [];
@@ -96,7 +98,7 @@ class Feed extends Duplex implements ConnHandler {
    */
   override write(chunk: Uint8Array, ...rest: unknown[]): boolean {
     const done = rest.at(-1);
-    if (!this.destroyed) this._write(chunk, "", typeof done === "function" ? () => done() : () => {});
+    if (!this.destroyed) this._write(chunk, "", typeof done === "function" ? () => done() : ignore);
     return this.#writeDone === null;
   }
 
@@ -233,6 +235,8 @@ function handshake(
     settled = true;
     socket.off("error", fail);
     socket.off("close", closed);
+    // A function made here would keep what the handshake knew for as long as the connection lives.
+    feed.onEnded = ignore;
     callbacks.secured(new TlsConn(raw, socket, feed), {
       alpn: typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : null,
       version: socket.getProtocol() ?? "unknown",

@@ -14,7 +14,8 @@ export function catchUnreadableCertificate(
 ): void {
   for (const listener of socket.listeners(HANDSHAKE_OVER)) {
     socket.off(HANDSHAKE_OVER, listener as () => void);
-    socket.on(HANDSHAKE_OVER, (...args: unknown[]) => {
+    // Once: it is over once, and the connection then need not keep who waited for it.
+    socket.once(HANDSHAKE_OVER, (...args: unknown[]) => {
       try {
         listener.apply(socket, args);
       } catch (error) {

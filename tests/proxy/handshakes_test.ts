@@ -36,3 +36,17 @@ Deno.test("Handshakes of a client in the clear offer the server what that client
   clear.offer("h2");
   assertEquals([clear.offers, clear.serverName, clear.offeredAll], [["h2"], "o.test", false]);
 });
+
+Deno.test("Handshakes gives the bytes of the hello away once, and keeps nothing of them", () => {
+  const bytes = clientHello();
+  const read = new ClientHelloReader().push(bytes);
+  if (read.type !== "hello") throw new Error(read.type);
+  const handshakes = new Handshakes({
+    hello: read.hello,
+    preread: bytes,
+    targetHost: "o.test",
+    origin: null,
+  });
+  assertEquals([handshakes.preread, handshakes.takePreread()], [bytes, bytes]);
+  assertEquals([handshakes.preread.length, handshakes.takePreread().length], [0, 0]);
+});
