@@ -55,6 +55,7 @@ export async function startCut(options: CutOptions): Promise<Cut> {
         const head = part.length - (before.length - end - options.behind!.length);
         other.write(part.subarray(0, head));
         part = part.subarray(head);
+        if (part.length === 0) return;
       }
       if (answers < (options.afterAnswers ?? 0)) {
         other.write(part);
