@@ -85,9 +85,11 @@ export class LearnedBypasses {
   /** One at a time, and all that was learned meanwhile at once. */
   async #save(): Promise<void> {
     try {
-      while (this.#unsaved.length > 0) await this.#saveSome(this.#unsaved);
+      // A copy: what is learned while these are written is not among them.
+      while (this.#unsaved.length > 0) await this.#saveSome([...this.#unsaved]);
     } catch (error) {
-      // It still holds in this process; the next that is learned tries again with all of it.
+      // It still holds in this process; the next that is learned tries again with all of it that is in force then.
+      this.#unsaved = merged([], this.#unsaved, this.options.nowMs());
       this.#notice("warn", `What was learned is not in ${this.#path}: ${messageOf(error)}`);
     } finally {
       this.#saving = null;

@@ -5,6 +5,7 @@ import type { ClientTlsFailure } from "../../src/core/session.ts";
 import { LearnedBypasses } from "../../src/runtime/learned_bypasses.ts";
 import { asidePath, changeLearned, learnedPath, readLearned } from "../../src/runtime/learned_file.ts";
 import type { Notice } from "../../src/runtime/running_proxy.ts";
+import { LEARNED_MAX } from "../../src/policy/learning.ts";
 import { caSettings, withStateDir } from "../support/ca_settings.ts";
 
 const START_MS = Date.UTC(2026, 0, 1);
@@ -91,6 +92,40 @@ Deno.test("all that is learned while the file is written is in it in the end", (
     assert(found.type === "entries", "it can be read");
     assertEquals(found.entries.map(({ host }) => host), hosts);
     for (const host of hosts) assertEquals(opened.outcome(host), "bypassed");
+  }));
+
+Deno.test("what is learned in any moment of the file's being written is neither lost nor forgotten", () =>
+  withStateDir(async (stateDir) => {
+    const opened = new Opened(stateDir, "on");
+    const hosts = Array.from({ length: 100 }, (_, index) => `${index}.test`);
+    for (const host of hosts) {
+      opened.fail(host);
+      // As long as one step of the writing takes, which has ten or so.
+      await Deno.stat(".");
+    }
+    await opened.bypasses.saved();
+    const found = readLearned(learnedPath(stateDir));
+    assert(found.type === "entries", "it can be read");
+    assertEquals(found.entries.map(({ host }) => host).sort(), [...hosts].sort());
+    assertEquals(hosts.filter((host) => opened.outcome(host) !== "bypassed"), []);
+  }));
+
+Deno.test("what could not be written is in the file once it can be, as much of it as is kept", () =>
+  withStateDir(async (stateDir) => {
+    await Deno.writeTextFile(stateDir, "");
+    const opened = new Opened(stateDir, "on");
+    for (let count = 0; count < LEARNED_MAX + 10; count++) {
+      opened.fail(`${count}.test`);
+      if (count % 100 === 0) await opened.bypasses.saved();
+    }
+    await opened.bypasses.saved();
+    await Deno.remove(stateDir);
+    opened.fail("last.test");
+    await opened.bypasses.saved();
+    const found = readLearned(learnedPath(stateDir));
+    assert(found.type === "entries", "it can be read");
+    assertEquals(found.entries.length, LEARNED_MAX);
+    assertEquals(found.entries.at(-1)!.host, "last.test");
   }));
 
 Deno.test("what others clear or learn counts before anyone is let through", () =>
