@@ -43,14 +43,16 @@ export class ProxySession implements Session {
    * lets go of it, so that a reader who waited for it to shrink would wait for himself.
    */
   get heldBytes(): number {
-    const { datagrams, http, interception, refusing } = this.#phases;
+    const { datagrams, http, interception, refusing, tunnel } = this.#phases;
     return this.#flow.ahead.bytes + this.#beginningBytes + (interception?.heldBytes ?? 0) +
-      (refusing?.heldBytes ?? 0) + (http?.heldBytes ?? 0) + (datagrams?.heldBytes ?? 0);
+      (refusing?.heldBytes ?? 0) + (http?.heldBytes ?? 0) + (datagrams?.heldBytes ?? 0) +
+      (tunnel?.heldBytes ?? 0);
   }
 
   get unfinishedBytes(): number {
-    const { datagrams, http } = this.#phases;
-    return this.#beginningBytes + (http?.unfinishedBytes ?? 0) + (datagrams?.heldBytes ?? 0);
+    const { datagrams, http, tunnel } = this.#phases;
+    return this.#beginningBytes + (http?.unfinishedBytes ?? 0) + (datagrams?.heldBytes ?? 0) +
+      (tunnel?.heldBytes ?? 0);
   }
 
   /** Of a head, or of what tells what a client has begun with. */
@@ -229,6 +231,7 @@ export class ProxySession implements Session {
       case "tunnel":
       case "datagrams":
         if (timer === "tunnel_idle") tunnelIdle(this.#flow);
+        else if (timer === "tls_handshake") this.#phases.tunnel?.helloTimedOut();
         return;
       case "awaiting_head":
         if (timer === "client_head") this.#phases.firstRequest!.expired();

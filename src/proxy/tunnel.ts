@@ -1,6 +1,7 @@
 /**
  * A flow whose bytes pass as they come: what policy tunnels, what is neither TLS nor HTTP, and what follows an
- * upgrade. What its client offers in TLS is read beside the relay without delaying it.
+ * upgrade. What its client offers in TLS is read beside the relay without delaying it, for as long as a handshake
+ * may take: a hello that is never finished would be kept for as long as its tunnel.
  */
 import type { CloseReason } from "../core/close_reason.ts";
 import { addMilliseconds } from "../core/instant.ts";
@@ -15,6 +16,7 @@ export type HelloListener = ((hello: ClientHello) => void) | null;
 export class Tunnel {
   /** Reads what the client begins with, until that is known. */
   #peek: ClientHelloReader | null = null;
+  #hasBegunHello = false;
 
   constructor(
     private readonly flow: Flow,
@@ -39,6 +41,11 @@ export class Tunnel {
       this.#peekAt(fromClient);
     }
     this.#closeIfEnded();
+  }
+
+  /** Octets of a hello that is not whole. */
+  get heldBytes(): number {
+    return this.#hasBegunHello ? this.#peek?.bytes.length ?? 0 : 0;
   }
 
   received(side: Side, data: Uint8Array): void {
@@ -70,9 +77,19 @@ export class Tunnel {
   #peekAt(data: Uint8Array): void {
     if (this.#peek === null || data.length === 0) return;
     const read = this.#peek.push(data);
-    if (read.type === "more") return;
+    if (read.type === "more") {
+      if (!this.#hasBegunHello) this.flow.arm("tls_handshake", this.flow.config.tlsHandshakeMs);
+      this.#hasBegunHello = true;
+      return;
+    }
+    if (this.#hasBegunHello) this.flow.effects.disarm("tls_handshake");
     this.#peek = null;
     if (read.type === "hello") this.onHello?.(read.hello);
+  }
+
+  /** `timeouts.tls_handshake` is over for a hello that had begun. */
+  helloTimedOut(): void {
+    this.#peek = null;
   }
 
   #closeIfEnded(): void {

@@ -468,7 +468,19 @@ playbook("ProxySession that waits for a tunnel's hello lets through what is none
   opened().receives("client", "GET / HTTP/1.1\r\n\r\n").expects(send("server", "GET / HTTP/1.1\r\n\r\n"));
   opened().receives("server", "220 mail\r\n").expects(send("client", "220 mail\r\n"));
   opened().receives("client", "\x16\x03\x01").at(TLS_HANDSHAKE_MS).expects(send("server", "\x16\x03\x01"))
-    .expectsTimers("tunnel_idle");
+    .expectsTimers("tls_handshake", "tunnel_idle").at(2 * TLS_HANDSHAKE_MS).expectsTimers("tunnel_idle");
   opened().receives("client", "\x16\x03").ends("client").expects(send("server", "\x16\x03"), end("server"));
   opened().at(IDLE_MS).expects().expectsTimers("tunnel_idle");
+});
+
+playbook("a tunnel whose client leaves its hello unfinished goes on, and the hello is forgotten", (play) => {
+  const bytes = clientHello({ extensions: [serverName("a.test")] });
+  const [begun, rest] = [bytes.subarray(0, 40), bytes.subarray(40)];
+  const forwarded = (part: Uint8Array) => send("server", new TextDecoder("latin1").decode(part));
+  play(session()).receives("client", "CONNECT a.test:443 HTTP/1.1\r\n\r\n")
+    .expects(record("connect_received"), decide("a.test:443")).decides("tunnel")
+    .expects(record("connect_decision"), open("a.test:443")).opens().expects(send("client", ESTABLISHED))
+    .receives("client", begun).expects(forwarded(begun)).expectsTimers("tls_handshake", "tunnel_idle")
+    .at(TLS_HANDSHAKE_MS).expectsTimers("tunnel_idle")
+    .receives("client", rest).expects(forwarded(rest));
 });

@@ -2,7 +2,8 @@ import { assertEquals } from "@std/assert";
 import type { StreamEnd, StreamObservation } from "../../src/http/observation.ts";
 import { Tunnel, tunnelIdle } from "../../src/proxy/tunnel.ts";
 import { latin1 } from "../support/golden.ts";
-import { TUNNEL_IDLE_MS } from "../support/proxy_session.ts";
+import { TLS_HANDSHAKE_MS, TUNNEL_IDLE_MS } from "../support/proxy_session.ts";
+import { clientHello, serverName } from "../tls/hello_builder.ts";
 import { FlowWorld } from "./flow_world.ts";
 
 const NOTHING = new Uint8Array();
@@ -31,6 +32,34 @@ Deno.test("Tunnel lets through what is no hello, and takes it for none", () => {
   tunnel.begin(latin1("GET / HTTP/1.1"), NOTHING);
   tunnel.received("client", latin1("x"));
   assertEquals([world.heard().slice(3), hellos], [["send server GET / HTTP/1.1", "send server x"], 0]);
+});
+
+Deno.test("Tunnel keeps a hello that is not whole no longer than a handshake may take", () => {
+  const hello = clientHello({ extensions: [serverName("a.test")] });
+  const begun = () => {
+    const world = new FlowWorld();
+    const names: (string | null)[] = [];
+    const tunnel = new Tunnel(world.flow, null, ({ sni }) => names.push(sni));
+    tunnel.begin(NOTHING, NOTHING);
+    assertEquals(tunnel.heldBytes, 0);
+    tunnel.received("client", hello.subarray(0, 20));
+    assertEquals(tunnel.heldBytes, 20);
+    assertEquals(world.heard().at(-1), `arm tls_handshake ${TLS_HANDSHAKE_MS * 1e6}`);
+    tunnel.received("client", hello.subarray(20, 30));
+    assertEquals([tunnel.heldBytes, world.heard().length], [30, 1]);
+    return { world, names, tunnel };
+  };
+  const whole = begun();
+  whole.tunnel.received("client", hello.subarray(30));
+  assertEquals([whole.names, whole.tunnel.heldBytes], [["a.test"], 0]);
+  assertEquals(whole.world.heard().at(-1), "disarm tls_handshake");
+  const late = begun();
+  late.tunnel.helloTimedOut();
+  assertEquals(late.tunnel.heldBytes, 0);
+  late.tunnel.received("client", hello.subarray(30));
+  assertEquals(late.names, []);
+  // It has gone on all the same.
+  assertEquals(late.world.heard().length, 1);
 });
 
 Deno.test("Tunnel tells what observes an upgrade everything in its order, and how it ended", () => {
