@@ -124,8 +124,8 @@ function alertIn(code: string, detail: string): string | null {
 }
 
 /**
- * An alert about a certificate speaks of the one that its receiver sent. From the client that is our leaf;
- * from the server it would be a client certificate, which we do not have, so there it is the handshake.
+ * An alert about a certificate speaks of the one that its receiver sent. From the client that is our leaf; from the
+ * server it is our client certificate or the want of one, which says nothing of the server's: it is the handshake.
  */
 export function reasonOfAlert(name: string, side: Side): TlsFailureReason {
   if (name === "closenotify" || name === "usercanceled" || name === "usercancelled") return "eof_or_reset";
