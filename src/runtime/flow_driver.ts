@@ -393,7 +393,12 @@ export class FlowDriver implements Effects, DeadlineOwner {
         }
         if (this.#busy) {
           const copy = data.slice();
-          this.#input(() => this.#received(side, copy));
+          this.#input(() => {
+            // By then what came before may wait, or the connection be another.
+            if (this.#side(side).pieces !== pieces) return;
+            if (pieces.isWaiting) pieces.wait(copy);
+            else this.#received(side, copy);
+          });
           return;
         }
         this.#busy = true;
@@ -531,7 +536,10 @@ export class FlowDriver implements Effects, DeadlineOwner {
     const serverOver = (overBudget && pending > 0) || pending > this.world.flowBufferBytes;
     const logFull = this.world.logFull(this.#wake);
     const isWaiting = this.#client.pieces.isWaiting || this.#server.pieces.isWaiting;
-    if (isWaiting && !logFull) this.#setDeadline(REST, addMilliseconds(this.world.now(), REST_MS));
+    // Once: the other side may be read all the while, and must not put it off for as long as it talks.
+    if (isWaiting && !logFull && this.#deadlines[REST] === Infinity) {
+      this.#setDeadline(REST, addMilliseconds(this.world.now(), REST_MS));
+    }
     for (const side of SIDES) {
       const state = this.#side(side);
       if (state.conn === null) continue;

@@ -291,6 +291,55 @@ Deno.test("FlowDriver gives what waits before the end of its side, and not for a
   assertEquals(other.reads, [PIECE_BYTES_MIN]);
 });
 
+Deno.test("FlowDriver goes on with what waits however much the other side says meanwhile", () => {
+  const { client, server, world, driver, reads, wake } = talkative(8 * 1024);
+  let now = 0;
+  world.now = () => now;
+  client.handler.onData(new Uint8Array(PIECE_BYTES_MIN + 4));
+  wake();
+  assertEquals(reads, [PIECE_BYTES_MIN]);
+  const deadline = driver.nextDeadline;
+  for (now = 0; now < deadline; now += deadline / 10) server.handler.onData(new Uint8Array(1));
+  driver.expire(deadline);
+  assertEquals(reads.filter((bytes) => bytes > 1), [PIECE_BYTES_MIN, 4]);
+});
+
+Deno.test("FlowDriver keeps the order of what comes while a session is busy and then has to wait", () => {
+  const { client, server, session, wake, goOn } = talkative(8 * 1024);
+  const told: number[] = [];
+  const { onReceived } = session;
+  session.onReceived = (side, data) => {
+    if (side === "server") {
+      client.handler.onData(new Uint8Array(2 * PIECE_BYTES_MIN).fill(1));
+      client.handler.onData(new Uint8Array(2).fill(2));
+      return;
+    }
+    told.push(data[0]!, data[data.length - 1]!);
+    onReceived(side, data);
+  };
+  server.handler.onData(new Uint8Array(1));
+  assertEquals(told, [1, 1]);
+  for (let round = 0; round < 2; round++) {
+    wake();
+    goOn();
+  }
+  assertEquals(told, [1, 1, 1, 1, 2, 2]);
+});
+
+Deno.test("FlowDriver gives nothing of a connection that was let go meanwhile to the session of the next", () => {
+  const { client, server, session } = talkative(1_000_000);
+  const told: string[] = [];
+  session.onReceived = (side, data) => {
+    told.push(`${side} ${data.length}`);
+    if (side === "server") return;
+    server.handler.onData(new Uint8Array(3));
+    session.effects.closeServer();
+    session.effects.open({ host: "server.test", port: 2 });
+  };
+  client.handler.onData(new Uint8Array(1));
+  assertEquals(told, ["client 1"]);
+});
+
 Deno.test("FlowDriver cuts nothing of a tunnel, and little of what gives few events", () => {
   const { client, session, reads } = talkative(1_000_000);
   session.onReceived = (_side, data) => reads.push(data.length);
