@@ -6,14 +6,20 @@ import type { Buffer } from "node:buffer";
 
 interface Host {
   /** Null: none was given, or it did no good. */
-  session: Buffer | null;
-  /** Handshakes in a row that failed with a session and had to be done again without. */
-  failures: number;
+  readonly session: Buffer | null;
+  /** Handshakes in a row that came to nothing with a session. */
+  readonly failures: number;
+  /** For so many full handshakes no session is remembered. */
+  readonly rests: number;
 }
 
+const NEW_HOST: Host = { session: null, failures: 0, rests: 0 };
+
 const HOSTS_MAX = 1024;
-/** A server that cannot resume what it gave tickets for is left alone with them. */
+/** A server that cannot resume what it gave tickets for is left alone with them … */
 const FAILURES_MAX = 2;
+/** … for so many handshakes: it may have been the network, or a server that was being replaced. */
+const RESTS = 64;
 
 export class ServerSessions {
   /** The one not used for longest comes first. */
@@ -34,20 +40,20 @@ export class ServerSessions {
 
   /** There is one now. */
   given(key: string, session: Buffer): void {
-    const { failures } = this.#hosts.get(key) ?? { failures: 0 };
-    if (failures < FAILURES_MAX) this.#remember(key, { session, failures });
+    const host = this.#hosts.get(key) ?? NEW_HOST;
+    this.#remember(key, host.rests > 0 ? { ...host, rests: host.rests - 1 } : { ...host, session });
   }
 
   /** A handshake with a session came off. */
   worked(key: string): void {
     const host = this.#hosts.get(key);
-    if (host !== undefined) host.failures = 0;
+    if (host !== undefined) this.#hosts.set(key, { ...host, failures: 0 });
   }
 
-  /** A handshake with a session failed: the next is a full one. */
+  /** A handshake with a session failed, or was given up: the next is a full one. */
   failed(key: string): void {
-    const { failures } = this.#hosts.get(key) ?? { failures: 0 };
-    this.#remember(key, { session: null, failures: failures + 1 });
+    const failures = (this.#hosts.get(key) ?? NEW_HOST).failures + 1;
+    this.#remember(key, { session: null, failures, rests: failures < FAILURES_MAX ? 0 : RESTS });
   }
 
   #remember(key: string, host: Host): void {
