@@ -40,12 +40,15 @@ const TRUST_CODES: ReadonlySet<string> = new Set([
   "DEPTH_ZERO_SELF_SIGNED_CERT",
 ]);
 
-/** Null when nothing can be said: the server cannot be reached again, or shows nothing that explains the refusal. */
+/**
+ * `found` is told null when nothing can be said: the server cannot be reached again, or shows nothing that explains
+ * the refusal. Gives a cancel, after which it is told nothing.
+ */
 export function diagnoseCertificate(
   { host, port }: Authority,
   { serverName, context, timeoutMs, rootsNamed }: DiagnosisOptions,
-): Promise<CertificateFault | null> {
-  const { promise, resolve } = Promise.withResolvers<CertificateFault | null>();
+  found: (fault: CertificateFault | null) => void,
+): () => void {
   const socket = tls.connect({
     host,
     port,
@@ -54,16 +57,22 @@ export function diagnoseCertificate(
     rejectUnauthorized: false,
   });
   const timer = setTimeout(() => finish(null), timeoutMs);
-  const finish = (fault: CertificateFault | null) => {
+  let over = false;
+  const stop = () => {
+    over = true;
     clearTimeout(timer);
     socket.destroy();
-    resolve(fault);
+  };
+  const finish = (fault: CertificateFault | null) => {
+    if (over) return;
+    stop();
+    found(fault);
   };
   catchUnreadableCertificate(socket, ({ code, message }) => finish({ code, detail: message }));
   socket.once("secureConnect", () => finish(certificateFault(chainOf(socket), Date.now(), rootsNamed)));
-  socket.once("error", () => finish(null));
+  socket.on("error", () => finish(null));
   socket.once("close", () => finish(null));
-  return promise;
+  return stop;
 }
 
 /** What is wrong with a chain that no trusted root anchors or whose time is not now; the leaf comes first. */

@@ -50,7 +50,6 @@ export class ServerTls {
       );
     }
     const { narrow, ...trusted } = this.trust.contextFor(options.host, profile, identity);
-    let cancelled = false;
     let cancel = () => {};
     const attempt = (
       on: Conn,
@@ -60,7 +59,7 @@ export class ServerTls {
     ) => {
       const key = resumable ? this.#sessionKey(options) : null;
       const session = key === null || !resume ? null : this.#sessions.offer(key);
-      cancel = this.#attempt(on, context, options, callbacks, (fault) => {
+      const giveUp = this.#attempt(on, context, options, callbacks, (fault) => {
         if (key !== null && session !== null) {
           // Whatever became of the session, the server is judged by a full handshake.
           this.#sessions.failed(key);
@@ -68,6 +67,11 @@ export class ServerTls {
         } else if (isTrustFailure(fault.code)) refused(fault);
         else callbacks.failed(fault);
       }, { key, session });
+      cancel = () => {
+        // A server that does not answer to a session may well answer without.
+        if (key !== null && session !== null) this.#sessions.failed(key);
+        giveUp();
+      };
     };
     const redial = (first: TransportFault, then: (conn: Conn) => void) => {
       cancel = this.dialer.dial(target, { opened: then, failed: () => callbacks.failed(first) });
@@ -82,24 +86,20 @@ export class ServerTls {
       );
     };
     const diagnose = (fault: TransportFault) => {
-      diagnoseCertificate(target, {
+      cancel = diagnoseCertificate(target, {
         serverName: this.sendSni ? options.host : null,
         // Whoever was refused is shown no certificate.
         context: this.trust.wholeContext(profile).context,
         timeoutMs: DIAGNOSIS_TIMEOUT_MS,
         rootsNamed: (subject) => this.trust.rootsNamed(subject),
-      }).then((found) => {
-        if (cancelled) return;
+      }, (found) => {
         callbacks.failed(
           found === null ? fault : { ...fault, ...found, raw: `${fault.code}: ${fault.detail}` },
         );
       });
     };
     attempt(conn, trusted, true, narrow ? retryWithAllRoots : diagnose);
-    return () => {
-      cancelled = true;
-      cancel();
-    };
+    return () => cancel();
   }
 
   /** The runtime tells sessions apart by the name that is sent, so there has to be one. */

@@ -1,7 +1,12 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import net from "node:net";
 import tls from "node:tls";
-import { diagnoseCertificate, isTrustFailure } from "../../src/runtime/certificate_diagnosis.ts";
+import {
+  type CertificateFault,
+  diagnoseCertificate,
+  type DiagnosisOptions,
+  isTrustFailure,
+} from "../../src/runtime/certificate_diagnosis.ts";
 import { normalizeTlsFailure } from "../../src/tls/failure.ts";
 import { X509Certificate } from "node:crypto";
 import {
@@ -99,7 +104,7 @@ Deno.test("diagnoseCertificate says what the platform's code hides", async () =>
     const port = await listen(server);
     const refused = await refusal(port);
     assertEquals(isTrustFailure(refused), true, refused);
-    const fault = await diagnoseCertificate({ host: "127.0.0.1", port }, {
+    const fault = await diagnosed(port, {
       serverName: "localhost",
       context,
       timeoutMs: 5_000,
@@ -126,12 +131,39 @@ Deno.test("diagnoseCertificate gives null when the server is gone, silent or spe
       socket.write(answer);
     });
     const port = await listen(server);
-    assertEquals(await diagnoseCertificate({ host: "127.0.0.1", port }, options), null);
+    assertEquals(await diagnosed(port, options), null);
     for (const socket of sockets) socket.destroy();
     await new Promise<void>((resolve) => server.close(() => resolve()));
-    assertEquals(await diagnoseCertificate({ host: "127.0.0.1", port }, options), null);
+    assertEquals(await diagnosed(port, options), null);
   }
 });
+
+Deno.test("diagnoseCertificate leaves nothing behind when it is cancelled, before it connects and after", async () => {
+  const { promise: reached, resolve: reach } = Promise.withResolvers<void>();
+  const { promise: left, resolve: leave } = Promise.withResolvers<void>();
+  const server = net.createServer((socket) => {
+    socket.on("error", () => {});
+    socket.on("close", () => leave());
+    socket.once("data", () => reach());
+  });
+  const port = await listen(server);
+  const options = { serverName: "localhost", context, timeoutMs: 60_000, rootsNamed };
+  const told: unknown[] = [];
+  const start = () => diagnoseCertificate({ host: "127.0.0.1", port }, options, (found) => told.push(found));
+  start()();
+  const cancel = start();
+  await reached;
+  cancel();
+  await left;
+  assertEquals(told, []);
+  await new Promise<void>((resolve) => server.close(() => resolve()));
+});
+
+function diagnosed(port: number, options: DiagnosisOptions): Promise<CertificateFault | null> {
+  const { promise, resolve } = Promise.withResolvers<CertificateFault | null>();
+  diagnoseCertificate({ host: "127.0.0.1", port }, options, resolve);
+  return promise;
+}
 
 async function refusal(port: number): Promise<string> {
   const { promise, resolve } = Promise.withResolvers<string>();

@@ -19,6 +19,8 @@ interface World {
   readonly serverTls: ServerTls;
   /** Of one connection to that port: whether it resumed a session, or the code with which it failed. */
   connect(port: number, options?: Partial<SecureServer>): Promise<boolean | string>;
+  /** Has the proxy begin a handshake of which nothing more is to be heard; gives its cancel. */
+  begin(port: number): Promise<() => void>;
 }
 
 async function withWorld(
@@ -37,17 +39,33 @@ async function withWorld(
     const { settings } = settingsFromValues({ values: { state_dir: folder }, env: {}, cwd: folder });
     const dialer = new Dialer({ isSelf: () => false, onExhausted: () => {} });
     const serverTls = new ServerTls(trust, dialer, sendSni, await ClientIdentities.load(settings));
+    const secureOptions = (port: number): SecureServer => ({
+      host: "localhost",
+      port,
+      alpn: [],
+      profile: "default",
+      verify: true,
+      overrideId: null,
+    });
     const connect = (port: number, options: Partial<SecureServer> = {}) =>
-      connectOnce(dialer, serverTls, {
-        host: "localhost",
-        port,
-        alpn: [],
-        profile: "default",
-        verify: true,
-        overrideId: null,
-        ...options,
+      connectOnce(dialer, serverTls, { ...secureOptions(port), ...options });
+    const begin = (port: number) => {
+      const { promise, resolve } = Promise.withResolvers<() => void>();
+      const target = { host: "127.0.0.1", port };
+      const unexpected = () => {
+        throw new Error("nothing was to be heard");
+      };
+      dialer.dial(target, {
+        opened: (conn) =>
+          resolve(serverTls.secure(conn, target, secureOptions(port), {
+            secured: unexpected,
+            failed: unexpected,
+          })),
+        failed: unexpected,
       });
-    await test({ authority, serverTls, connect });
+      return promise;
+    };
+    await test({ authority, serverTls, connect, begin });
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
@@ -75,11 +93,11 @@ function connectOnce(dialer: Dialer, serverTls: ServerTls, options: SecureServer
   return promise;
 }
 
-/** A server that says something first. `refuse`: looks at each hello's extensions, and may cut the connection. */
+/** A server that says something first. `answer`: what becomes of a connection, by its hello's extensions. */
 async function serve(
   { certPem: cert, keyPem: key }: Certificate,
   options: tls.TlsOptions = {},
-  refuse: (extensions: readonly number[]) => boolean = () => false,
+  answer: (extensions: readonly number[]) => "relay" | "cut" | "stall" = () => "relay",
 ) {
   const hellos: boolean[] = [];
   const server = tls.createServer({ cert, key, ...options }, (socket) => {
@@ -94,10 +112,9 @@ async function serve(
       const read = new ClientHelloReader().push(data);
       const extensions = read.type === "hello" ? read.hello.extensions : [];
       hellos.push(extensions.includes(PRE_SHARED_KEY));
-      if (refuse(extensions)) {
-        socket.destroy();
-        return;
-      }
+      const what = answer(extensions);
+      if (what === "cut") socket.destroy();
+      if (what !== "relay") return;
       const behind = net.connect(inside, "127.0.0.1");
       behind.on("error", () => socket.destroy());
       behind.write(data);
@@ -183,11 +200,33 @@ Deno.test("ServerTls offers no session that began unverified, and none to whom n
 
 Deno.test("ServerTls judges a server that fails to resume by a full handshake, and stops asking after two", async () => {
   await withWorld(async ({ authority, connect }) => {
-    const isOffer = (extensions: readonly number[]) => extensions.includes(PRE_SHARED_KEY);
-    await using server = await serve(authority.issue(LOCAL), {}, isOffer);
+    await using server = await serve(
+      authority.issue(LOCAL),
+      {},
+      (extensions) => extensions.includes(PRE_SHARED_KEY) ? "cut" : "relay",
+    );
     assertEquals(await resumedBy(connect, server.port, 5), [false, false, false, false, false]);
     // Each offer is followed by a connection without.
     assertEquals(server.hellos, [false, true, false, true, false, false, false]);
+  });
+});
+
+Deno.test("ServerTls shows no session again to a server that was given up over one", async () => {
+  await withWorld(async ({ authority, connect, begin }) => {
+    const { promise: offered, resolve: offer } = Promise.withResolvers<void>();
+    let stalled = false;
+    await using server = await serve(authority.issue(LOCAL), {}, (extensions) => {
+      if (!extensions.includes(PRE_SHARED_KEY) || stalled) return "relay";
+      stalled = true;
+      offer();
+      return "stall";
+    });
+    assertEquals(await connect(server.port), false);
+    const cancel = await begin(server.port);
+    await offered;
+    cancel();
+    assertEquals(await connect(server.port), false);
+    assertEquals(server.hellos, [false, true, false]);
   });
 });
 
