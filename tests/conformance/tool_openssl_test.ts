@@ -11,6 +11,7 @@ import { type Outcome, run, tool } from "../support/tools.ts";
 
 const authority = makeAuthority();
 const serverCertificate = authority.issue({ names: ["localhost", "127.0.0.1"] });
+const stranger = makeAuthority("a stranger").issue({ names: ["localhost"] });
 
 let folder: string;
 let origin: HttpOrigin;
@@ -209,6 +210,44 @@ for (const flag of ["-tls1_2", "-tls1_3"]) {
   });
 }
 
+for (const flag of ["-tls1_2", "-tls1_3"]) {
+  Deno.test(`a server ${flag} that takes over from another is judged by a full handshake, whatever tickets it gave`, async () => {
+    await using trusted = await startServer([flag]);
+    await Deno.writeTextFile(`${folder}/stranger.pem`, stranger.certPem + stranger.keyPem);
+    await using other = await startOpenssl(`${folder}/stranger.pem`, [flag]);
+    const address = startSwitch(trusted.port);
+    await using through = await ProxyProcess.start(`openssl-taken-over${flag}`, {
+      config: `[tls]\nupstream_trust = ${JSON.stringify(`${folder}/root.pem`)}\n` +
+        `[[overrides]]\nid = "any"\nhosts = ["localhost:${other.port}"]\nskip_upstream_verify = true\n`,
+    });
+    const ask = async (port: number) => {
+      const target = `localhost:${port}`;
+      const shown = await client(["-servername", "localhost"], { through, target, path: "/" });
+      return /HTTP\/1\.[01] (\d+)/.exec(shown.stdout)?.[1];
+    };
+    assertEquals([await ask(address.port), await ask(address.port)], ["200", "200"]);
+    // The stranger gives tickets of its own for that name, to connections that verify nothing.
+    assertEquals([await ask(other.port), await ask(other.port)], ["200", "200"]);
+    address.leadsTo = other.port;
+    assertEquals([await ask(address.port), await ask(address.port)], ["502", "502"]);
+    address.leadsTo = trusted.port;
+    assertEquals([await ask(address.port), await ask(address.port)], ["200", "200"]);
+    await through.stop();
+    address.close();
+
+    const events = await through.events();
+    const handshakes = (port: number) =>
+      events.filter(({ kind, server_port, attributes }) =>
+        /^tls_handshake_(succeeded|failed)$/.test(kind) && server_port === port &&
+        attributes.side === "server"
+      ).map(({ attributes: { normalized_reason, resumed, verified } }) =>
+        normalized_reason ?? verified ?? resumed
+      );
+    assertEquals(handshakes(address.port), [false, true, "unknown_ca", "unknown_ca", false, true]);
+    assertEquals(handshakes(other.port), [false, false]);
+  });
+}
+
 Deno.test("the compat certificate profile signs with RSA, the strict profile refuses TLS 1.2", async () => {
   await using other = await ProxyProcess.start("openssl-profiles", {
     config: config(`downstream_cert_profile = "compat"\nprofile = "strict"\n`),
@@ -223,4 +262,22 @@ Deno.test("the compat certificate profile signs with RSA, the strict profile ref
 
 function startServer(args: readonly string[]) {
   return startOpenssl(`${folder}/server.pem`, args);
+}
+
+/** A port of its own that leads to another one, and later maybe to yet another. */
+function startSwitch(port: number) {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const leading = {
+    port: listener.addr.port,
+    leadsTo: port,
+    close: () => listener.close(),
+  };
+  const lead = async (from: Deno.Conn) => {
+    const to = await Deno.connect({ hostname: "127.0.0.1", port: leading.leadsTo });
+    await Promise.allSettled([from.readable.pipeTo(to.writable), to.readable.pipeTo(from.writable)]);
+  };
+  (async () => {
+    for await (const from of listener) void lead(from);
+  })();
+  return leading;
 }
