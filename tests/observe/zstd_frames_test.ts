@@ -1,4 +1,5 @@
 import { assertEquals } from "@std/assert";
+import fc from "fast-check";
 import zlib from "node:zlib";
 import { ZSTD_WINDOW_BYTES_MAX, ZstdFrames } from "../../src/observe/zstd_frames.ts";
 import { cutInto } from "../support/golden.ts";
@@ -65,4 +66,35 @@ Deno.test("ZstdFrames names what it does not take", () => {
   assertEquals(fault(1, 0, 9), "a dictionary is needed");
   assertEquals(fault(0, 0, 7, 0, 0), "a block of a reserved type");
   assertEquals(fault(0, 0, 0xfd, 0xff, 0xff), "a block of 2097151 octets");
+});
+
+Deno.test("ZstdFrames gives the same pieces and the same fault in any cut, whatever comes", () => {
+  const whole = new Uint8Array(zlib.zstdCompressSync(new Uint8Array(300).fill(7)));
+  const skippable = Uint8Array.of(0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3);
+  const stream = fc.array(fc.oneof(fc.constantFrom(whole, skippable), fc.uint8Array({ maxLength: 6 })), {
+    maxLength: 4,
+  })
+    .chain((parts) => {
+      const content = Uint8Array.from(parts.flatMap((part) => [...part]));
+      return fc.array(fc.tuple(fc.nat(content.length), fc.nat(255)), { maxLength: 2 }).map((changes) => {
+        const changed = content.slice();
+        for (const [at, octet] of changes) if (at < changed.length) changed[at] = octet;
+        return changed;
+      });
+    });
+  const read = (content: Uint8Array, size: number) => {
+    const frames = new ZstdFrames();
+    const told: string[] = [];
+    for (let at = 0; at < content.length; at += size) {
+      const fault = frames.push(content.subarray(at, at + size), (piece) => (told.push(piece.toHex()), null));
+      if (fault !== null) return [...told, fault];
+    }
+    return [...told, frames.end()];
+  };
+  fc.assert(
+    fc.property(stream, fc.integer({ min: 1, max: 20 }), (content, size) => {
+      assertEquals(read(content, size), read(content, Math.max(1, content.length)));
+    }),
+    { numRuns: 1_000 },
+  );
 });

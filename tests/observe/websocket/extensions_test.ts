@@ -1,4 +1,5 @@
 import { assertEquals } from "@std/assert";
+import fc from "fast-check";
 import { agree, parseExtensions } from "../../../src/observe/websocket/extensions.ts";
 
 Deno.test("parseExtensions reads lists, parameters, quotes and empty elements", () => {
@@ -59,4 +60,45 @@ Deno.test("agree leaves the bits that extensions of others may use to them", () 
   assertEquals(agree(["x"], ["x"]).foreignReserved, 0x70);
   assertEquals(agree(["permessage-deflate, x"], ["permessage-deflate, x"]).foreignReserved, 0x30);
   assertEquals(agree(["permessage-deflate"], ["permessage-deflate"]).foreignReserved, 0);
+});
+
+Deno.test("parseExtensions reads back what a writer has put there, and gives a value or none for any text", () => {
+  const token = fc.stringMatching(/^[!#$%&'*+.^_`|~0-9a-z-]{1,8}$/);
+  const quoted = fc.string({ maxLength: 6 }).map((text) => text.replace(/[^\x20-\x7e]/g, "x"));
+  const parameter = fc.tuple(token, fc.option(fc.oneof(token, quoted)));
+  const extension = fc.record({ name: token, parameters: fc.array(parameter, { maxLength: 3 }) });
+  const isToken = (text: string) => /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(text);
+  const written = (value: string) => isToken(value) ? value : `"${value.replace(/["\\]/g, "\\$&")}"`;
+  fc.assert(
+    fc.property(
+      fc.array(extension, { maxLength: 4 }),
+      fc.constantFrom(",", ", ", " ,\t"),
+      (extensions, comma) => {
+        const text = extensions.map(({ name, parameters }) =>
+          [name, ...parameters.map(([key, value]) => value === null ? key : `${key} = ${written(value)}`)]
+            .join("; ")
+        ).join(comma);
+        assertEquals(parseExtensions([text]), extensions);
+      },
+    ),
+  );
+  const pieces = fc.constantFrom(
+    "permessage-deflate",
+    ";",
+    ",",
+    "=",
+    '"',
+    "\\",
+    " ",
+    "a",
+    "\xff",
+    "8",
+    "client_max_window_bits",
+  );
+  fc.assert(fc.property(fc.array(fc.array(pieces, { maxLength: 12 }), { maxLength: 3 }), (values) => {
+    const texts = values.map((parts) => parts.join(""));
+    const parsed = parseExtensions(texts);
+    assertEquals(parsed === null || Array.isArray(parsed), true);
+    agree(texts, texts.toReversed());
+  }));
 });
