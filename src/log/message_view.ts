@@ -1,7 +1,7 @@
 /**
  * Views: tables that say where, in the JSON of an API's responses, the parts of a message for people are. The code
  * knows paths, how texts are joined and what parts a message has; what any service calls them is in the tables alone
- * (`builtin_views.ts`, and files of the user's).
+ * (`fixtures/views`, and files of the user's).
  */
 import { breadthOf, type JsonPath, parseJsonPath } from "./json_path.ts";
 

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { BUILTIN_VIEWS } from "../../src/log/builtin_views.ts";
+import { BUILTIN_VIEWS } from "../support/llm_views.ts";
 import { parseViews, TARGETS } from "../../src/log/message_view.ts";
 
 const noFault = () => null;

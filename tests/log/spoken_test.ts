@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { EVENT_KINDS, type LoggedEvent } from "../../src/core/event.ts";
-import { BUILTIN_VIEWS } from "../../src/log/builtin_views.ts";
+import { BUILTIN_VIEWS } from "../support/llm_views.ts";
 import type { RuleSource, ViewSource } from "../../src/log/message_view.ts";
 import { PARTS_MAX, SPOKEN_CHARACTERS_MAX, SpokenMessages } from "../../src/log/spoken.ts";
 import { closed, completed, flowEvent, LogBuilder, requestHeaders, responseHeaders } from "./log_builder.ts";

@@ -39,7 +39,7 @@ with very many messages.
 
 --llm knows the responses, streamed or not, of OpenAI chat completions and responses, Anthropic messages, Gemini
 generateContent, Cohere chat and Ollama by their paths. A file for --views has a list of such tables as
-src/log/builtin_views.ts has: where in the JSON of each event the parts of a message are. What a response does not
+fixtures/views/llm.json has: where in the JSON of each event the parts of a message are. What a response does not
 state is not known and not shown; what was cut says so. --grep then looks in what was said, put together, too.
 `,
   options: OPTIONS,

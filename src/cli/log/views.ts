@@ -1,5 +1,5 @@
 /** The views of `log show --llm`: those that are built in, and before them those of a file. */
-import { BUILTIN_VIEWS } from "../../log/builtin_views.ts";
+import builtinViews from "../../../fixtures/views/llm.json" with { type: "json" };
 import { parseViews, type View } from "../../log/message_view.ts";
 import { comparablePath, matchesPath, parsePathGlob, pathFault } from "../../policy/path.ts";
 import { UsageError } from "../usage_error.ts";
@@ -7,7 +7,7 @@ import { UsageError } from "../usage_error.ts";
 /** The first view whose paths fit a request's target. Throws a `UsageError` that says what is wrong with the file. */
 export async function loadViews(file: string | undefined): Promise<(target: string) => View | null> {
   const own = file === undefined ? [] : await readViews(file);
-  const builtin = parseViews(BUILTIN_VIEWS, pathFault);
+  const builtin = parseViews(builtinViews, pathFault);
   if ("type" in builtin) throw new Error(builtin.detail);
   const views = [...own, ...builtin].map((view) => ({ view, globs: view.paths.map(parsePathGlob) }));
   return (target) => {

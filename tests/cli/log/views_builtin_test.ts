@@ -1,7 +1,7 @@
 /** What the built-in views make of streams as the services' documentation describes them; all are written here. */
 import { assertEquals } from "@std/assert";
-import { BUILTIN_VIEWS } from "../../src/log/builtin_views.ts";
-import { flatten, type Said, said } from "./spoken_builder.ts";
+import { BUILTIN_VIEWS } from "../../support/llm_views.ts";
+import { flatten, type Said, said } from "../../log/spoken_builder.ts";
 
 const NONE = { input: null, output: null, reasoning: null, cached: null, total: null };
 
