@@ -36,6 +36,8 @@ export interface ConnCallbacks {
 }
 
 export interface SecureCallbacks {
+  /** The connection is closed; what follows is learned over another. */
+  abandoned(): void;
   secured(conn: Conn, info: Secured): void;
   failed(fault: TransportFault): void;
 }
@@ -368,6 +370,9 @@ export class FlowDriver implements Effects, DeadlineOwner {
     // The handshake owns the connection until it is over.
     conn.handler = IGNORE_EVENTS;
     this.#cancelPending = start(conn, {
+      abandoned: () => {
+        this.#side(side).conn = null;
+      },
       secured: (secured, info) => {
         this.#cancelPending = null;
         this.#side(side).conn = secured;

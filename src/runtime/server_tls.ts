@@ -74,6 +74,7 @@ export class ServerTls {
       };
     };
     const redial = (first: TransportFault, then: (conn: Conn) => void) => {
+      callbacks.abandoned();
       cancel = this.dialer.dial(target, { opened: then, failed: () => callbacks.failed(first) });
     };
     // The roots were narrowed to those this host used before. If they are not the ones any more, all
@@ -86,6 +87,7 @@ export class ServerTls {
       );
     };
     const diagnose = (fault: TransportFault) => {
+      callbacks.abandoned();
       cancel = diagnoseCertificate(target, {
         serverName: this.sendSni ? options.host : null,
         // Whoever was refused is shown no certificate.

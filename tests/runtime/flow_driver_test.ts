@@ -234,6 +234,28 @@ Deno.test("FlowDriver gives nothing to a session that is closed", () => {
   assert(driver.closed);
 });
 
+Deno.test("FlowDriver waits for no connection that its handshake has abandoned for another", () => {
+  const { client, session, state, world } = flow();
+  let cancelled = 0;
+  world.secureServer = (conn, _target, _options, callbacks) => {
+    conn.destroy();
+    callbacks.abandoned();
+    return () => cancelled++;
+  };
+  session.effects.secureServer({
+    host: "server.test",
+    port: 1,
+    alpn: [],
+    profile: "default",
+    verify: true,
+    overrideId: null,
+  });
+  session.effects.close();
+  assertEquals([cancelled, state.gone], [1, 0]);
+  client.handler.onClosed();
+  assertEquals(state.gone, 1);
+});
+
 /** A flow with messages in it, whose log is full after so many events. */
 function talkative(room: number) {
   const all = flow({ flowBufferBytes: 10_000_000, budgetBytes: 10_000_000 });

@@ -58,6 +58,7 @@ async function withWorld(
       dialer.dial(target, {
         opened: (conn) =>
           resolve(serverTls.secure(conn, target, secureOptions(port), {
+            abandoned: unexpected,
             secured: unexpected,
             failed: unexpected,
           })),
@@ -79,6 +80,7 @@ function connectOnce(dialer: Dialer, serverTls: ServerTls, options: SecureServer
   dialer.dial(target, {
     opened: (conn: Conn) =>
       serverTls.secure(conn, target, options, {
+        abandoned() {},
         secured(secured, info) {
           secured.handler = {
             ...IGNORE_EVENTS,

@@ -19,6 +19,7 @@ function setup() {
   const link = new Link(clock, new Random(4), CALM);
   const ended: { conn?: Conn; info?: Secured; fault?: TransportFault } = {};
   const callbacks = {
+    abandoned: () => {},
     secured: (conn: Conn, info: Secured) => void Object.assign(ended, { conn, info }),
     failed: (fault: TransportFault) => void Object.assign(ended, { fault }),
   };
