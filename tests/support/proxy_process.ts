@@ -25,7 +25,6 @@ export interface LaneFolder {
 export interface LogEvent {
   readonly kind: string;
   readonly flow_id: string;
-  readonly flow_sequence_id: number;
   readonly protocol: string;
   readonly stream_key: string;
   readonly client_addr: string;
@@ -81,7 +80,7 @@ export class ProxyProcess {
   readonly #child: Deno.ChildProcess;
   readonly #reading: Promise<void>;
   #exited: number | null = null;
-  readonly #events: LogEvent[] = [];
+  #events: LogEvent[] = [];
   #readBytes = 0;
   /** Where our own marks came from that the log does not have yet. */
   readonly #marks = new Set<string>();
@@ -283,10 +282,11 @@ export class ProxyProcess {
   }
 
   #take(event: LogEvent): void {
-    // A flow that has nothing but its end; an earlier one may have come from the same address.
-    const isMark = event.flow_sequence_id === 1 && event.kind === "stream_closed" &&
+    const isEndOfMark = event.kind === "stream_closed" && event.attributes["bytes_from_client"] === 0 &&
       this.#marks.delete(event.client_addr);
-    if (!isMark) this.#events.push(event);
+    // Behind a reverse listener it has a beginning as well.
+    if (isEndOfMark) this.#events = this.#events.filter(({ flow_id }) => flow_id !== event.flow_id);
+    else this.#events.push(event);
   }
 
   async #collect(reader: StderrReader): Promise<void> {

@@ -10,8 +10,8 @@ import { explainFault, type Sink, SinkWriteError } from "./sink.ts";
 const BATCH_DELAY_MS = 5;
 /** A batch of this size does not wait, and none is larger by more than a line: a write that fails loses little. */
 const BATCH_BYTES = 256 << 10;
-/** A sink that keeps up needs one batch besides the one under way; a few more serve a burst. */
-const SPARES_MAX = 3;
+/** As many as wait where a log is full (`highWaterBytes`): new ones each time would be garbage of megabytes. */
+const SPARES_MAX = 16;
 
 export interface SinkQueueEvents {
   /** A batch is out, or the queue was emptied by a failure. */
